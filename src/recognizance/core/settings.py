@@ -1,0 +1,136 @@
+"""Settings: one frozen object, from defaults, a file, the environment and the command line, in that order.
+
+``recognizance config show`` prints each value and where it came from. Nothing else reads the environment.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from recognizance.core.errors import SetupError
+
+CONFIG_FILE = "recognizance.toml"
+ENV_PREFIX = "RECOGNIZANCE_"
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. In the environment each is ``RECOGNIZANCE_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True
+    )
+
+    data: Path = Field(
+        default_factory=lambda: user_data_path("recognizance"),
+        description="Folder of the database, the key file and the configuration file.",
+    )
+    models: Path = Field(
+        default_factory=lambda: user_cache_path("recognizance") / "models",
+        description="Folder of the installed model files; shared by every data folder of this user.",
+    )
+    model_mirror: Path | None = Field(
+        default=None, description="Folder that is tried first for model files, for sites without a network."
+    )
+    accepted_terms: tuple[str, ...] = Field(
+        default=(), description="Names of models whose restrictive terms the operator has accepted."
+    )
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the database; by default SQLite in the data folder."
+    )
+    contract: Literal["auto", "core", "standard", "fused"] = Field(
+        default="auto", description="Model contract of new collections; auto takes the best one installed."
+    )
+    account_id: str = Field(
+        default="123456789012",
+        pattern=r"^\d{12}$",
+        description="Twelve-digit account id that appears in ARNs.",
+    )
+    region: str = Field(
+        default="us-east-1",
+        pattern=r"^[a-z0-9-]+$",
+        description="Region that clients sign for and ARNs show.",
+    )
+    runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
+        default="auto", description="What runs the networks; auto takes OpenVINO where it is installed."
+    )
+    precision: Literal["auto", "bf16", "f32"] = Field(
+        default="auto", description="Arithmetic of the networks; auto takes bf16 where the CPU has AMX."
+    )
+    threads: int = Field(default=0, ge=0, description="Threads that run networks; 0 takes every core.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8111, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    max_body_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1024, description="Largest request body that is read, in bytes."
+    )
+    body_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="How long a client may take to send its request body."
+    )
+    max_concurrent_requests: int = Field(
+        default=64, ge=1, description="Requests worked on or waiting at once; more are asked to try again."
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None, description="Endpoint of the S3-compatible store that S3Object members are read from."
+    )
+    s3_region: str | None = Field(default=None, description="Region of the S3 store.")
+    s3_access_key_id: str | None = Field(default=None, description="Access key of the S3 store.")
+    s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret key of the S3 store.")
+    buckets_folder: Path | None = Field(
+        default=None, description="Local folder whose sub-folders serve as buckets, instead of an S3 store."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least log level."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let arguments win over the environment, and both over the file; read no ``.env``."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL: the setting, or SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data / 'recognizance.db'}"
+
+
+def _file_values(data: Path) -> dict[str, Any]:
+    path = data / CONFIG_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path} is not valid TOML: {error}") from error
+
+
+def load_settings(**arguments: Any) -> Settings:  # noqa: ANN401 - one value of each setting's own type
+    """Build the settings from the file in the data folder, the environment and the given arguments.
+
+    Args:
+        **arguments: Settings given on the command line; ``None`` means not given. They win over everything.
+
+    Raises:
+        SetupError: A file that is not TOML, an unknown setting, or a value out of range, named.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        data = given.get("data") or Settings().data
+        settings = Settings(**(_file_values(Path(data)) | {"data": data}))
+        return settings.model_copy(
+            update={k: getattr(Settings.model_validate({k: v}), k) for k, v in given.items()}
+        )
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise SetupError("Settings are wrong. " + "; ".join(lines)) from error

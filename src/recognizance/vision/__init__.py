@@ -1,0 +1,1 @@
+"""Pictures in, detections out. Knows no database, no HTTP and no people's names."""
