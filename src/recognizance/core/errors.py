@@ -1,8 +1,8 @@
 """Errors, each named as Rekognition names it.
 
 A :class:`ServiceError` is an answer: any room may raise one, nobody but the wire and the command line turns it into
-bytes, and its HTTP status is looked up in the service model there. A :class:`SetupError` is for the operator: something
-is missing on this machine, and the message names the cure.
+bytes, and its HTTP status is looked up in the service model there. A :class:`SetupError` is for the operator:
+something is missing on this machine, and the message names the cure.
 
 The codes are the exception shapes of Rekognition's service model, apart from the common codes of AWS JSON services
 (authentication, serialisation), which no service model lists.
@@ -77,9 +77,7 @@ class InvalidS3ObjectError(ServiceError):
 
     def __init__(
         self,
-        message: str = (
-            "Unable to get object metadata from S3. Check object key, region and/or access permissions."
-        ),
+        message: str = ("Unable to get object metadata from S3. Check object key, region and/or access permissions."),
     ) -> None:
         super().__init__(message)
 

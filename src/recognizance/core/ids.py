@@ -4,9 +4,7 @@ import hashlib
 import re
 import uuid
 
-_COLLECTION_ARN = re.compile(
-    r"(?:arn:)?aws:rekognition:([a-z0-9-]+):(\d{12}):collection/([a-zA-Z0-9_.\-]{1,255})"
-)
+_COLLECTION_ARN = re.compile(r"(?:arn:)?aws:rekognition:([a-z0-9-]+):(\d{12}):collection/([a-zA-Z0-9_.\-]{1,255})")
 
 
 def new_id() -> str:

@@ -20,9 +20,7 @@ ENV_PREFIX = "RECOGNIZANCE_"
 class Settings(BaseSettings):
     """Every setting, with its default. In the environment each is ``RECOGNIZANCE_`` and its name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", validate_default=True)
 
     data: Path = Field(
         default_factory=lambda: user_data_path("recognizance"),
@@ -82,9 +80,7 @@ class Settings(BaseSettings):
         default=None, description="Local folder whose sub-folders serve as buckets, instead of an S3 store."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least log level."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least log level.")
 
     @classmethod
     def settings_customise_sources(
@@ -128,9 +124,7 @@ def load_settings(**arguments: Any) -> Settings:  # noqa: ANN401 - one value of 
     try:
         data = given.get("data") or Settings().data
         settings = Settings(**(_file_values(Path(data)) | {"data": data}))
-        return settings.model_copy(
-            update={k: getattr(Settings.model_validate({k: v}), k) for k, v in given.items()}
-        )
+        return settings.model_copy(update={k: getattr(Settings.model_validate({k: v}), k) for k, v in given.items()})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise SetupError("Settings are wrong. " + "; ".join(lines)) from error

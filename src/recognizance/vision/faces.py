@@ -101,6 +101,4 @@ class Faces:
         """Return the (n, 4) boxes as Rekognition gives them: left, top, width, height as ratios of the picture."""
         width, height = self.image_size
         scale = np.array([width, height], np.float32)
-        return np.concatenate(
-            [self.boxes[:, :2] / scale, (self.boxes[:, 2:] - self.boxes[:, :2]) / scale], axis=1
-        )
+        return np.concatenate([self.boxes[:, :2] / scale, (self.boxes[:, 2:] - self.boxes[:, :2]) / scale], axis=1)
