@@ -1,5 +1,7 @@
 """What an operation is given besides its request."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class Services:
     """Everything that a running server has open, shared by all requests and safe to use from many threads."""
 
-    settings: "Settings"
+    settings: Settings
     database: Database
     collections: CollectionService
     analysers: Analysers
@@ -26,7 +28,7 @@ class Services:
     keys: KeyStore
 
     @classmethod
-    def open(cls, settings: "Settings") -> Self:
+    def open(cls, settings: Settings) -> Self:
         """Open the database (bringing its schema up to date) and everything that stands on it.
 
         Models load when the first request needs them.
@@ -65,6 +67,6 @@ class Context:
         services: What the server has open.
     """
 
-    principal: "Principal"
+    principal: Principal
     request_id: str
     services: Services

@@ -1,5 +1,7 @@
 """The table of operations, and the one door to them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,7 +57,7 @@ def operation(name: str, *, missing: str | None = None) -> Callable[[_H], _H]:
 
 
 def call(
-    services: "Services", principal: "Principal", request_id: str, name: str, request: Mapping[str, Any]
+    services: Services, principal: Principal, request_id: str, name: str, request: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Perform an operation for a principal.
 
