@@ -1,0 +1,1 @@
+"""Who may do what: access keys, principals and roles."""
