@@ -24,9 +24,8 @@ _PURPOSE = b"recognizance pagination token 1\0"  # keeps the key's other uses fr
 
 
 def _mac(secret: bytes, scope: str, payload: bytes) -> bytes:
-    scope_digest = hashlib.sha256(
-        scope.encode()
-    ).digest()  # of fixed length, so that scope and payload can't be confused
+    # A digest is of fixed length: no byte can pass from the scope to the payload.
+    scope_digest = hashlib.sha256(scope.encode()).digest()
     return hmac.digest(secret, _PURPOSE + scope_digest + payload, "sha256")[:_MAC_BYTES]
 
 
