@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from recognizance.collections.service import CollectionService
@@ -13,12 +13,22 @@ from recognizance.vision.analyser import Analysers
 
 if TYPE_CHECKING:
     from recognizance.core.settings import Settings
-    from recognizance.governance.keys import Principal
+    from recognizance.governance.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a running server has open, shared by all requests and safe to use from many threads."""
+    """Everything that a running server has open, shared by all requests and safe to use from many threads.
+
+    Attributes:
+        settings: What the server was started with.
+        database: Where everything is kept.
+        collections: Collections, faces and users.
+        analysers: The face analyser of each model contract.
+        objects: Where pictures named by bucket and key are read.
+        keys: The access keys.
+        token_secret: What pagination tokens are authenticated with.
+    """
 
     settings: Settings
     database: Database
@@ -26,6 +36,7 @@ class Services:
     analysers: Analysers
     objects: ObjectStore
     keys: KeyStore
+    token_secret: bytes = field(repr=False)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -39,13 +50,15 @@ class Services:
         database = Database.open(settings.resolved_database_url)
         try:
             analysers = Analysers(settings)
+            keys = KeyStore(database, settings.data, account_id=settings.account_id)
             return cls(
                 settings=settings,
                 database=database,
                 collections=CollectionService(database, analysers, settings),
                 analysers=analysers,
                 objects=open_object_store(settings),
-                keys=KeyStore(database, settings.data),
+                keys=keys,
+                token_secret=keys.derive("pagination tokens"),
             )
         except BaseException:
             database.close()
@@ -53,6 +66,7 @@ class Services:
 
     def close(self) -> None:
         """Close everything; no request may be running."""
+        self.collections.close()
         self.analysers.close()
         self.database.close()
 

@@ -11,7 +11,7 @@ from recognizance.governance.roles import authorize
 from recognizance.operations.context import Context
 
 if TYPE_CHECKING:
-    from recognizance.governance.keys import Principal
+    from recognizance.governance.principal import Principal
     from recognizance.operations.context import Services
 
 Handler = Callable[[Context, Any], Mapping[str, object]]

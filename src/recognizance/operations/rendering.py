@@ -5,19 +5,25 @@ Sources: the shapes FaceDetail, ComparedFace, Landmark, Pose and ImageQuality of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mypy_boto3_rekognition.literals import LandmarkTypeType
     from mypy_boto3_rekognition.type_defs import (
         BoundingBoxTypeDef,
         ComparedFaceTypeDef,
         FaceDetailTypeDef,
+        FaceMatchTypeDef,
+        FaceTypeDef,
         ImageQualityTypeDef,
         LandmarkTypeDef,
         PoseTypeDef,
+        UserMatchTypeDef,
     )
 
+    from recognizance.collections.model import FaceMatch, StoredFace, UnsuccessfulFace, UserMatch
     from recognizance.vision.faces import Faces
 
 # The order in which Rekognition lists them, each with its row in Faces.landmarks.
@@ -78,3 +84,46 @@ def compared_face(faces: Faces, row: int) -> ComparedFaceTypeDef:
         "Pose": _pose(faces, row),
         "Quality": _quality(faces, row),
     }
+
+
+def stored_face(face: StoredFace) -> FaceTypeDef:
+    """Return a face of a collection."""
+    left, top, width, height = face.box
+    shown: FaceTypeDef = {
+        "FaceId": face.face_id,
+        "BoundingBox": {"Width": width, "Height": height, "Left": left, "Top": top},
+        "ImageId": face.image_id,
+        "Confidence": face.confidence,
+        "IndexFacesModelVersion": face.contract_version,
+    }
+    if face.external_image_id is not None:
+        shown["ExternalImageId"] = face.external_image_id
+    if face.user_id is not None:
+        shown["UserId"] = face.user_id
+    return shown
+
+
+def face_matches(matches: Iterable[FaceMatch]) -> list[FaceMatchTypeDef]:
+    """Return what a search for faces found, in its order."""
+    return [{"Similarity": match.similarity, "Face": stored_face(match.face)} for match in matches]
+
+
+def user_matches(matches: Iterable[UserMatch]) -> list[UserMatchTypeDef]:
+    """Return what a search for users found, in its order."""
+    return [
+        {"Similarity": match.similarity, "User": {"UserId": match.user.user_id, "UserStatus": match.user.status}}
+        for match in matches
+    ]
+
+
+def unsuccessful(face: UnsuccessfulFace) -> dict[str, Any]:
+    """Return a face that a request could not be served for: UnsuccessfulFaceDeletion, -Association, -Disassociation.
+
+    The three shapes differ only in which reasons they know; the collections room gives each its own.
+    """
+    shown: dict[str, Any] = {"FaceId": face.face_id, "Reasons": list(face.reasons)}
+    if face.user_id is not None:
+        shown["UserId"] = face.user_id
+    if face.confidence is not None:
+        shown["Confidence"] = face.confidence
+    return shown
