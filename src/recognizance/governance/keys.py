@@ -74,3 +74,10 @@ class KeyStore:
     def find(self, access_key_id: str) -> Credential | None:
         """Return a key to verify a signature with, disabled or not; None when there is none of that id."""
         raise NotImplementedError
+
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 bytes for one purpose, such as signing pagination tokens.
+
+        They come from the key file (HKDF, RFC 5869), so that all processes that share it agree on them.
+        """
+        raise NotImplementedError
