@@ -46,7 +46,7 @@ class Serialiser:
 
     def __init__(self, model: "ServiceModel") -> None:
         compiler = _Compiler()
-        self._serialisers = {
+        self._serialisers: dict[str, Serialise] = {
             name: compiler.compile(operation.output)
             for name, operation in model.operations.items()
             if operation.output is not None

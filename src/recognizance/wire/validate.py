@@ -138,12 +138,13 @@ class _Compiler(ShapeCompiler[Check]):
             return _nested_items_check(self.compile(shape))
         rules = _rules(shape)
         demands = ", ".join(rule.text for rule in rules)
+        holds = rules[0].holds if len(rules) == 1 else lambda item: all(rule.holds(item) for rule in rules)
 
         def check_scalars(whole: Any, named: "NamedItems") -> Iterable[Violation]:  # noqa: ANN401 - a list or map
             for _, item in named:
                 if item is None:
                     return (Violation("", _echo(whole), f"{subject} must satisfy constraint: [{_NOT_NULL}]"),)
-                if not all(rule.holds(item) for rule in rules):
+                if not holds(item):
                     return (Violation("", _echo(whole), f"{subject} must satisfy constraint: [{demands}]"),)
             return ()
 
@@ -238,7 +239,7 @@ _PATTERN_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.")
 _JAVA_DOT = r"[^\n\r\x85\u2028\u2029]"
 
 
-def java_pattern(pattern: str) -> "regex.Pattern[str]":
+def java_pattern(pattern: str) -> "re.Pattern[str] | regex.Pattern[str]":
     r"""Compile a pattern of the service model, which is a Java regular expression, for matching whole strings.
 
     AWS matches with Java's ``Pattern.matches``, so a pattern without anchors must match the whole value as well.
@@ -247,7 +248,8 @@ def java_pattern(pattern: str) -> "regex.Pattern[str]":
     the two.)
     """
     dotted = _PATTERN_TOKEN.sub(lambda token: _JAVA_DOT if token[0] == "." else token[0], pattern)
-    return regex.compile(dotted, regex.UNICODE if r"\p" in pattern else regex.ASCII)
+    # The standard library does not know \p, and is three times as fast with the rest.
+    return regex.compile(dotted) if r"\p" in pattern else re.compile(dotted, re.ASCII)
 
 
 def _echo(value: object) -> str | None:
