@@ -46,7 +46,7 @@ class Serialiser:
 
     def __init__(self, model: "ServiceModel") -> None:
         compiler = _Compiler()
-        self._serialisers: dict[str, Serialise] = {
+        self._serialisers = {
             name: compiler.compile(operation.output)
             for name, operation in model.operations.items()
             if operation.output is not None
@@ -58,7 +58,7 @@ class Serialiser:
         Raises:
             OffContractError: The model does not describe the result.
         """
-        serialise = self._serialisers.get(operation.name, _nothing)
+        serialise: Serialise = self._serialisers.get(operation.name, _nothing)
         return orjson.dumps(serialise(result))
 
 
