@@ -176,3 +176,15 @@ class SerializationError(ServiceError):
     """A body that is not the JSON the operation takes."""
 
     code = "SerializationException"
+
+
+class RequestTooLargeError(ServiceError):
+    """A body larger than the server reads."""
+
+    code = "RequestEntityTooLargeException"
+
+
+class RequestTimeoutError(ServiceError):
+    """A client that did not send its body in time; SDKs try again."""
+
+    code = "RequestTimeoutException"

@@ -29,11 +29,19 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key as signatures are verified with it."""
+    """A key as signatures are verified with it.
+
+    Attributes:
+        principal: Whoever signs with it.
+        enabled: Whether it may still sign.
+        secret: The secret access key.
+        session_token_digest: The SHA-256 of the session token that comes with a temporary key; None for other keys.
+    """
 
     principal: Principal
     enabled: bool
     secret: str = field(repr=False)
+    session_token_digest: bytes | None = field(default=None, repr=False)
 
 
 class KeyStore:
