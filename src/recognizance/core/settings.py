@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; by default SQLite in the data folder."
     )
-    contract: Literal["auto", "core", "standard", "fused"] = Field(
+    contract: Literal["auto", "core", "standard"] = Field(
         default="auto", description="Model contract of new collections; auto takes the best one installed."
     )
     account_id: str = Field(

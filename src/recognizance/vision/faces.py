@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class Faces:
 
     def __getitem__(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_] | list[int]) -> Self:
         """Return the faces of these rows, in this order."""
-        chosen = {
+        chosen: dict[str, Any] = {
             field.name: None if (value := getattr(self, field.name)) is None else value[rows]
             for field in fields(self)
             if field.name != "image_size"
@@ -94,7 +94,7 @@ class Faces:
     def areas(self) -> FloatArray:
         """Return the (n,) areas of the boxes in square pixels."""
         sides = np.maximum(self.boxes[:, 2:] - self.boxes[:, :2], 0)
-        return (sides[:, 0] * sides[:, 1]).astype(np.float32)
+        return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
     @property
     def box_ratios(self) -> FloatArray:
