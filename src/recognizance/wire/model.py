@@ -4,6 +4,8 @@ It is read from the copy that botocore ships (``rekognition/2016-06-27/service-2
 is the very file that boto3 and the AWS CLI are built from.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -52,8 +54,8 @@ class Operation:
     """
 
     name: str
-    input: "StructureShape | None"
-    output: "StructureShape | None"
+    input: StructureShape | None
+    output: StructureShape | None
     violation_code: str
 
 
@@ -67,12 +69,12 @@ class ServiceModel:
         target_prefix: What comes before the operation's name in ``X-Amz-Target``.
     """
 
-    operations: "Mapping[str, Operation]"
-    errors: "Mapping[str, Shape]"
+    operations: Mapping[str, Operation]
+    errors: Mapping[str, Shape]
     target_prefix: str
 
     @classmethod
-    def load(cls, validation_exception: "AbstractSet[str]" = VALIDATION_EXCEPTION) -> "ServiceModel":
+    def load(cls, validation_exception: AbstractSet[str] = VALIDATION_EXCEPTION) -> ServiceModel:
         """Read the model from botocore's data.
 
         The loader is built by hand because a session's loader also looks in the user's ``~/.aws/models``, and the

@@ -6,6 +6,8 @@ SerializationException. Whether the values obey the model's constraints is for :
 say.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -47,7 +49,7 @@ class Parser:
         model: The service; every input shape is compiled here, once.
     """
 
-    def __init__(self, model: "ServiceModel") -> None:
+    def __init__(self, model: ServiceModel) -> None:
         compiler = _Compiler()
         self._parsers = {
             name: compiler.compile(operation.input)
@@ -55,7 +57,7 @@ class Parser:
             if operation.input is not None
         }
 
-    def parse(self, operation: "Operation", body: bytes) -> dict[str, Any]:
+    def parse(self, operation: Operation, body: bytes) -> dict[str, Any]:
         """Return the request in a body.
 
         An empty body is an empty request: awsJson1.1 tells clients to send ``{}`` and servers to take both.
@@ -127,7 +129,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 class _Compiler(ShapeCompiler[Parse]):
-    def _structure(self, shape: "StructureShape") -> Parse:
+    def _structure(self, shape: StructureShape) -> Parse:
         members = {name: self.compile(member) for name, member in shape.members.items()}
 
         def parse_structure(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -145,7 +147,7 @@ class _Compiler(ShapeCompiler[Parse]):
 
         return parse_structure
 
-    def _list(self, shape: "ListShape") -> Parse:
+    def _list(self, shape: ListShape) -> Parse:
         parse = self.compile(shape.member)
 
         def parse_list(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
@@ -162,7 +164,7 @@ class _Compiler(ShapeCompiler[Parse]):
 
         return parse_list
 
-    def _map(self, shape: "MapShape") -> Parse:
+    def _map(self, shape: MapShape) -> Parse:
         parse = self.compile(shape.value)
 
         def parse_map(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -176,7 +178,7 @@ class _Compiler(ShapeCompiler[Parse]):
 
         return parse_map
 
-    def _scalar(self, shape: "Shape") -> Parse:
+    def _scalar(self, shape: Shape) -> Parse:
         if bits := _INTEGER_BITS.get(shape.type_name):
             return _integer(bits)
         return _SCALARS[shape.type_name]

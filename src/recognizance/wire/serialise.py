@@ -5,6 +5,8 @@ base64, numpy's scalars become numbers. A result that the model does not describ
 value of another type, an infinite number) is a fault of ours and never leaves the server.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -44,7 +46,7 @@ class Serialiser:
         model: The service; every output shape is compiled here, once.
     """
 
-    def __init__(self, model: "ServiceModel") -> None:
+    def __init__(self, model: ServiceModel) -> None:
         compiler = _Compiler()
         self._serialisers = {
             name: compiler.compile(operation.output)
@@ -52,7 +54,7 @@ class Serialiser:
             if operation.output is not None
         }
 
-    def serialise(self, operation: "Operation", result: Mapping[str, Any]) -> bytes:
+    def serialise(self, operation: Operation, result: Mapping[str, Any]) -> bytes:
         """Return the body of a response.
 
         Raises:
@@ -63,7 +65,7 @@ class Serialiser:
 
 
 class _Compiler(ShapeCompiler[Serialise]):
-    def _structure(self, shape: "StructureShape") -> Serialise:
+    def _structure(self, shape: StructureShape) -> Serialise:
         members = {name: self.compile(member) for name, member in shape.members.items()}
 
         def serialise_structure(value: object) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class _Compiler(ShapeCompiler[Serialise]):
 
         return serialise_structure
 
-    def _list(self, shape: "ListShape") -> Serialise:
+    def _list(self, shape: ListShape) -> Serialise:
         serialise = self.compile(shape.member)
 
         def serialise_list(value: object) -> list[Any]:
@@ -99,7 +101,7 @@ class _Compiler(ShapeCompiler[Serialise]):
 
         return serialise_list
 
-    def _map(self, shape: "MapShape") -> Serialise:
+    def _map(self, shape: MapShape) -> Serialise:
         serialise = self.compile(shape.value)
 
         def serialise_map(value: object) -> dict[str, Any]:
@@ -109,7 +111,7 @@ class _Compiler(ShapeCompiler[Serialise]):
 
         return serialise_map
 
-    def _scalar(self, shape: "Shape") -> Serialise:
+    def _scalar(self, shape: Shape) -> Serialise:
         if enum := shape.metadata.get("enum"):
             return _enumeration(shape.name, frozenset(enum))
         return _SCALARS[shape.type_name]

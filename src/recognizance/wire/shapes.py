@@ -1,5 +1,7 @@
 """Turning shapes into functions, once per shape."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,7 +23,7 @@ class ShapeCompiler(ABC, Generic[F]):
     def __init__(self) -> None:
         self._compiled: dict[str, F] = {}
 
-    def compile(self, shape: "Shape") -> F:
+    def compile(self, shape: Shape) -> F:
         """Return the function for a shape."""
         name = shape.name
         if name not in self._compiled:
@@ -48,16 +50,16 @@ class ShapeCompiler(ABC, Generic[F]):
                 return self._scalar(shape)
 
     @abstractmethod
-    def _structure(self, shape: "StructureShape") -> F: ...
+    def _structure(self, shape: StructureShape) -> F: ...
 
     @abstractmethod
-    def _list(self, shape: "ListShape") -> F: ...
+    def _list(self, shape: ListShape) -> F: ...
 
     @abstractmethod
-    def _map(self, shape: "MapShape") -> F: ...
+    def _map(self, shape: MapShape) -> F: ...
 
     @abstractmethod
-    def _scalar(self, shape: "Shape") -> F: ...
+    def _scalar(self, shape: Shape) -> F: ...
 
 
 def wire_name(member: str) -> str:

@@ -7,6 +7,8 @@ it all. All violations are reported at once, in the words that AWS uses, for cli
     regular expression pattern: [a-zA-Z0-9_.\-]+
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -66,7 +68,7 @@ class Validator:
         model: The service; every input shape is compiled here, once.
     """
 
-    def __init__(self, model: "ServiceModel") -> None:
+    def __init__(self, model: ServiceModel) -> None:
         compiler = _Compiler()
         self._checks = {
             name: compiler.compile(operation.input)
@@ -74,7 +76,7 @@ class Validator:
             if operation.input is not None
         }
 
-    def validate(self, operation: "Operation", request: dict[str, Any]) -> None:
+    def validate(self, operation: Operation, request: dict[str, Any]) -> None:
         """Return when the request obeys the model.
 
         Raises:
@@ -89,7 +91,7 @@ class Validator:
 
 
 class _Compiler(ShapeCompiler[Check]):
-    def _structure(self, shape: "StructureShape") -> Check:
+    def _structure(self, shape: StructureShape) -> Check:
         required = [(name, wire_name(name)) for name in shape.required_members]
         checks = {name: (wire_name(name), self.compile(member)) for name, member in shape.members.items()}
 
@@ -103,7 +105,7 @@ class _Compiler(ShapeCompiler[Check]):
 
         return check_structure
 
-    def _list(self, shape: "ListShape") -> Check:
+    def _list(self, shape: ListShape) -> Check:
         check_size = _scalar_check(_length_rules(shape.metadata))
         check_items = self._items(shape.member, "Member")
 
@@ -112,7 +114,7 @@ class _Compiler(ShapeCompiler[Check]):
 
         return check_list
 
-    def _map(self, shape: "MapShape") -> Check:
+    def _map(self, shape: MapShape) -> Check:
         check_size = _scalar_check(_length_rules(shape.metadata))
         check_keys = self._items(shape.key, "Map keys")
         check_values = self._items(shape.value, "Map value")
@@ -126,10 +128,10 @@ class _Compiler(ShapeCompiler[Check]):
 
         return check_map
 
-    def _scalar(self, shape: "Shape") -> Check:
+    def _scalar(self, shape: Shape) -> Check:
         return _scalar_check(_rules(shape))
 
-    def _items(self, shape: "Shape", subject: str) -> "ItemsCheck":
+    def _items(self, shape: Shape, subject: str) -> ItemsCheck:
         """Return the check of a list's or map's items, which are structures with paths of their own, or scalars.
 
         Scalars have no path: AWS names the whole list and all that is demanded of its items.
@@ -140,7 +142,7 @@ class _Compiler(ShapeCompiler[Check]):
         demands = ", ".join(rule.text for rule in rules)
         holds = rules[0].holds if len(rules) == 1 else lambda item: all(rule.holds(item) for rule in rules)
 
-        def check_scalars(whole: Any, named: "NamedItems") -> Iterable[Violation]:  # noqa: ANN401 - a list or map
+        def check_scalars(whole: Any, named: NamedItems) -> Iterable[Violation]:  # noqa: ANN401 - a list or map
             for _, item in named:
                 if item is None:
                     return (Violation("", _echo(whole), f"{subject} must satisfy constraint: [{_NOT_NULL}]"),)
@@ -194,7 +196,7 @@ def _scalar_check(rules: list[_Rule]) -> Check:
     return check_scalar
 
 
-def _rules(shape: "Shape") -> list[_Rule]:
+def _rules(shape: Shape) -> list[_Rule]:
     """Return what a shape's metadata demands of a scalar, in AWS's order."""
     limits = shape.metadata
     measured = shape.type_name in {"string", "blob"}
@@ -239,7 +241,7 @@ _PATTERN_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.")
 _JAVA_DOT = r"[^\n\r\x85\u2028\u2029]"
 
 
-def java_pattern(pattern: str) -> "re.Pattern[str] | regex.Pattern[str]":
+def java_pattern(pattern: str) -> re.Pattern[str] | regex.Pattern[str]:
     r"""Compile a pattern of the service model, which is a Java regular expression, for matching whole strings.
 
     AWS matches with Java's ``Pattern.matches``, so a pattern without anchors must match the whole value as well.
