@@ -14,11 +14,12 @@ from recognizance.operations.selection import largest_if_good, only_good
 
 if TYPE_CHECKING:
     from mypy_boto3_rekognition import type_defs as aws
+    from numpy.typing import NDArray
 
     from recognizance.operations import outputs
     from recognizance.operations.context import Context
     from recognizance.vision.contracts import Contract
-    from recognizance.vision.faces import Faces, FloatArray
+    from recognizance.vision.faces import Faces
 
 _DEFAULT_THRESHOLD = 80.0
 
@@ -58,7 +59,7 @@ def compare_faces(context: Context, request: aws.CompareFacesRequestTypeDef) -> 
     }
 
 
-def _similarities(contract: Contract, source: Faces, target: Faces) -> FloatArray:
+def _similarities(contract: Contract, source: Faces, target: Faces) -> NDArray[np.float64]:
     """Return the similarity, 0 to 100, of the first source face to each of the (n,) target faces."""
     if source.embeddings is None or source.impostor_levels is None:
         raise ValueError("the source face has no embedding")

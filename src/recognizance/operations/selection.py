@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from recognizance.vision.faces import Faces
 
-_LEVELS: tuple[QualityFilterType, ...] = ("LOW", "MEDIUM", "HIGH")
+_LEVELS: tuple[QualityFilterType, ...] = ("LOW", "AUTO", "MEDIUM", "HIGH")
 
 
 R = TypeVar("R")
@@ -39,11 +39,10 @@ def select_to_index(faces: Faces, quality_filter: QualityFilterType, max_faces: 
     """Choose the faces that IndexFaces stores, in the order of work that the API reference gives.
 
     Faces that the quality filter rejects go first. When more than ``max_faces`` are left, those of the lowest quality
-    go (by the API's own levels: which of LOW, MEDIUM and HIGH they would pass), and among equals the smallest.
+    go (by how many of the filter's own bars they pass), and among equals the smallest.
     """
-    reasons: dict[int, list[ReasonType]] = {
-        row: why for row, why in enumerate(rejections(faces, quality_filter)) if why
-    }
+    rejected = cast("list[list[ReasonType]]", rejections(faces, quality_filter))
+    reasons = {row: why for row, why in enumerate(rejected) if why}
     kept = [row for row in range(len(faces)) if row not in reasons]
     if max_faces is not None and len(kept) > max_faces:
         levels = _quality_levels(faces)
@@ -55,7 +54,7 @@ def select_to_index(faces: Faces, quality_filter: QualityFilterType, max_faces: 
 
 
 def _quality_levels(faces: Faces) -> list[int]:
-    """Return for each face how many of the filter's levels it passes, 0 to 3."""
+    """Return for each face how many of the filter's bars it passes, 0 to 4."""
     passed = [[not why for why in rejections(faces, level)] for level in _LEVELS]
     return [sum(levels) for levels in zip(*passed, strict=True)]
 
@@ -70,10 +69,8 @@ def select_largest(faces: Faces, quality_filter: QualityFilterType) -> Selection
 
     A rejected face is not replaced by the next largest: the caller would be answered about somebody else.
     """
-    rejected = rejections(faces, quality_filter)
-    reasons: dict[int, list[UnsearchedFaceReasonType]] = {
-        row: list(why) or ["FACE_NOT_LARGEST"] for row, why in enumerate(rejected) if why or row > 0
-    }
+    rejected = cast("list[list[UnsearchedFaceReasonType]]", rejections(faces, quality_filter))
+    reasons = {row: why or ["FACE_NOT_LARGEST"] for row, why in enumerate(rejected) if why or row > 0}
     return Selection([0] if len(faces) and not rejected[0] else [], reasons)
 
 
