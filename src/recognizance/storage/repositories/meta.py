@@ -1,0 +1,18 @@
+"""Values of the database as a whole."""
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from recognizance.storage.schema import meta as table
+
+
+def get(connection: Connection, name: str) -> bytes | None:
+    """Return the value of a name, or None."""
+    value: bytes | None = connection.scalar(sa.select(table.c.value).where(table.c.name == name))
+    return value
+
+
+def put(connection: Connection, name: str, value: bytes) -> None:
+    """Write a value, over that of the same name."""
+    connection.execute(table.delete().where(table.c.name == name))
+    connection.execute(table.insert().values(name=name, value=value))
