@@ -29,6 +29,8 @@ MAX_SCANS = 64
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = int(ExifTags.Base.Orientation)
+# Pillow remarks on broken metadata through warnings; a stranger's picture is no reason to fill the operator's log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # Pictures of tens of megapixels are decoded one at a time, so that a burst of them cannot exhaust the memory.
 _large_picture = threading.Lock()
 
@@ -72,7 +74,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES) -> Picture:
     if not data.startswith((_JPEG, _PNG)):
         raise InvalidImageFormatError
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
             _check(image, data)
             with _large_picture if image.width * image.height > LARGE_PIXELS else nullcontext():
                 orientation = _orientation(image)

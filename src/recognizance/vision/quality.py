@@ -67,7 +67,7 @@ def measure(pixels: NDArray[np.uint8], faces: Faces, weights: FloatArray) -> Fac
 
 
 def features(faces: Faces) -> FloatArray:
-    """Return the (n, 7) inputs of the quality regression: a constant, size, sharpness, light, yaw, pitch and score."""
+    """Return the (n, 7) inputs of the quality regression: constant, size, sharpness, light, yaw, pitch and score."""
     widths = np.clip(faces.boxes[:, 2] - faces.boxes[:, 0], 4, 128)
     turn = np.abs(faces.pose[:, 1:])
     columns = [
