@@ -168,7 +168,9 @@ def _embed_all(
         return faces.embeddings[0], faces.impostor_levels
 
     rows: dict[str, int] = {}
-    embeddings, levels, failures = [], [np.zeros(0, np.float32)], []
+    embeddings: list[FloatArray] = []
+    levels: list[FloatArray] = [np.zeros(0, np.float32)]
+    failures: list[str] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         for done, (path, result) in enumerate(zip(paths, pool.map(embed, paths), strict=True), start=1):
             name = path.relative_to(images).as_posix()
