@@ -4,9 +4,17 @@ A write is one transaction in the database (rows, vectors and log together); onl
 of it. A search first catches up with what other processes wrote, so that it sees every acknowledged write.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
+from sqlalchemy import Connection
+
+from recognizance.collections import faces as face_rows
+from recognizance.collections import tagging
+from recognizance.collections import users as user_rows
+from recognizance.collections.changes import Change, find
+from recognizance.collections.galleries import Galleries
 from recognizance.collections.model import (
     Associations,
     Collection,
@@ -18,14 +26,24 @@ from recognizance.collections.model import (
     User,
     UserMatch,
 )
+from recognizance.collections.search import Query, Target, check_contract, search
+from recognizance.core import clock
+from recognizance.core.errors import ResourceAlreadyExistsError
+from recognizance.core.ids import collection_arn
 from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
 from recognizance.storage.idempotency import Once
+from recognizance.storage.idempotency import once as perform_once
+from recognizance.storage.repositories import collections
+from recognizance.storage.repositories.collections import CollectionRow
+from recognizance.vision.contracts import Contract, contract_of_version
 from recognizance.vision.faces import Faces
 
 if TYPE_CHECKING:
     from recognizance.vision.analyser import Analysers
-    from recognizance.vision.contracts import Contract
+
+R = TypeVar("R")
+M = TypeVar("M")
 
 __all__ = ["CollectionService"]
 
@@ -44,11 +62,27 @@ class CollectionService:
     """
 
     def __init__(self, database: Database, analysers: "Analysers", settings: Settings) -> None:
-        raise NotImplementedError
+        self._database = database
+        self._analysers = analysers
+        self._settings = settings
+        self._galleries = Galleries(database)
+
+    @contextmanager
+    def _change(self, collection_id: str) -> Iterator[Change]:
+        """Write to a collection: commit at the end, and only then tell the indexes in memory."""
+        with self._database.begin() as connection:
+            change = Change.open(connection, collection_id)
+            yield change
+            change.finish()
+        self._galleries.committed(change)
+
+    def _collection(self, row: CollectionRow) -> Collection:
+        arn = collection_arn(self._settings.region, self._settings.account_id, row.collection_id)
+        return Collection(row.collection_id, arn, row.contract_version, row.face_count, row.user_count, row.created_at)
 
     def close(self) -> None:
         """Let go of the indexes in memory."""
-        raise NotImplementedError
+        self._galleries.clear()
 
     # Collections
 
@@ -59,27 +93,41 @@ class CollectionService:
             ResourceAlreadyExistsError: The name is taken.
             ServiceQuotaExceededError: More than 200 tags.
         """
-        raise NotImplementedError
+        version = self._analysers.default().contract.version
+        with self._database.begin() as connection:
+            if collections.get(connection, collection_id) is not None:
+                raise ResourceAlreadyExistsError(f"The collection id: {collection_id} already exists")
+            row = collections.insert(connection, collection_id, version, clock.now())
+            tagging.put(connection, row, tags or {})
+        return self._collection(row)
 
     def describe_collection(self, collection_id: str) -> Collection:
         """Return a collection as it stands."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return self._collection(find(connection, collection_id))
 
-    def contract(self, collection_id: str) -> "Contract":
+    def contract(self, collection_id: str) -> Contract:
         """Return the model contract that a collection is pinned to: what its pictures must be embedded with.
 
         Raises:
             SetupError: This version of the program no longer has that contract.
         """
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return contract_of_version(find(connection, collection_id).contract_version)
 
     def list_collections(self, *, limit: int = 4096, after: int = 0) -> Page[Collection]:
         """List collections, oldest first."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            rows = collections.page(connection, after, limit + 1)
+        shown = rows[:limit]
+        return Page(tuple(map(self._collection, shown)), shown[-1].pk if len(rows) > limit else None)
 
     def delete_collection(self, collection_id: str) -> None:
         """Delete a collection with its faces, users and tags."""
-        raise NotImplementedError
+        with self._database.begin() as connection:
+            row = find(connection, collection_id, lock=True)
+            collections.delete(connection, row.pk)
+        self._galleries.drop(row.pk)
 
     # Tags of a collection
 
@@ -89,15 +137,18 @@ class CollectionService:
         Raises:
             ServiceQuotaExceededError: The collection would have more than 200 tags; none is added.
         """
-        raise NotImplementedError
+        with self._database.begin() as connection:
+            tagging.put(connection, find(connection, collection_id, lock=True), tags)
 
     def untag_collection(self, collection_id: str, keys: Sequence[str]) -> None:
         """Remove tags; keys that are not there are ignored."""
-        raise NotImplementedError
+        with self._database.begin() as connection:
+            tagging.remove(connection, find(connection, collection_id, lock=True), keys)
 
     def collection_tags(self, collection_id: str) -> dict[str, str]:
         """Return the tags, sorted by key."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return tagging.get(connection, find(connection, collection_id))
 
     # Faces
 
@@ -129,7 +180,9 @@ class CollectionService:
             InvalidParameterError: Faces without embeddings, or of another contract than the collection's.
             ServiceQuotaExceededError: The collection would hold more than 20,000,000 faces.
         """
-        raise NotImplementedError
+        new = face_rows.new_faces(faces, picture_digest, contract_version, external_image_id)
+        with self._change(collection_id) as change:
+            return face_rows.index(change, new, contract_version)
 
     def list_faces(
         self,
@@ -141,11 +194,14 @@ class CollectionService:
         face_ids: Sequence[str] | None = None,
     ) -> Page[StoredFace]:
         """List faces in the order they were stored, only those of a user or of some ids where these are given."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            collection = find(connection, collection_id)
+            return face_rows.page(connection, collection, limit=limit, after=after, user_id=user_id, face_ids=face_ids)
 
     def delete_faces(self, collection_id: str, face_ids: Sequence[str]) -> FaceDeletions:
         """Delete faces; those of a user stay (ASSOCIATED_TO_AN_EXISTING_USER) until they are disassociated."""
-        raise NotImplementedError
+        with self._change(collection_id) as change:
+            return face_rows.delete(change, face_ids)
 
     def search_faces(
         self, collection_id: str, probes: Probes, *, threshold: float = 80.0, limit: int = 4096
@@ -158,7 +214,7 @@ class CollectionService:
         Raises:
             InvalidParameterError: The probes were embedded by another contract than the collection's.
         """
-        raise NotImplementedError
+        return self._search(face_rows.TARGET, collection_id, _asked(probes), threshold, limit)
 
     def search_faces_by_id(
         self, collection_id: str, face_id: str, *, threshold: float = 80.0, limit: int = 4096
@@ -168,7 +224,12 @@ class CollectionService:
         Raises:
             InvalidParameterError: The collection has no such face.
         """
-        raise NotImplementedError
+
+        def ask(connection: Connection, collection: CollectionRow) -> Query:
+            pk, vector = face_rows.vector(connection, collection, face_id)
+            return Query.of_row(vector, leave_out=pk)
+
+        return self._search(face_rows.TARGET, collection_id, ask, threshold, limit)[0]
 
     # Users
 
@@ -179,7 +240,13 @@ class CollectionService:
             ConflictError: The collection has a user of that name.
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
-        raise NotImplementedError
+
+        def create() -> dict[str, object]:
+            user_rows.create(change, user_id)
+            return {}
+
+        with self._change(collection_id) as change:
+            perform_once(change.connection, once, create)
 
     def delete_user(self, collection_id: str, user_id: str, *, once: Once | None = None) -> None:
         """Delete a user; its faces stay, associated with nobody.
@@ -188,11 +255,18 @@ class CollectionService:
             ResourceNotFoundError: No such user.
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
-        raise NotImplementedError
+
+        def delete() -> dict[str, object]:
+            change.remove_user(user_rows.get(change.connection, change.collection, user_id))
+            return {}
+
+        with self._change(collection_id) as change:
+            perform_once(change.connection, once, delete)
 
     def list_users(self, collection_id: str, *, limit: int = 500, after: int = 0) -> Page[User]:
         """List users, oldest first."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return user_rows.page(connection, find(connection, collection_id), limit=limit, after=after)
 
     def associate_faces(
         self,
@@ -213,7 +287,13 @@ class CollectionService:
             ServiceQuotaExceededError: The user has 100 faces already.
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
-        raise NotImplementedError
+        with self._change(collection_id) as change:
+            done = perform_once(
+                change.connection,
+                once,
+                lambda: user_rows.to_json(user_rows.associate(change, user_id, face_ids, threshold)),
+            )
+        return user_rows.from_json(done)
 
     def disassociate_faces(
         self, collection_id: str, user_id: str, face_ids: Sequence[str], *, once: Once | None = None
@@ -224,7 +304,13 @@ class CollectionService:
             ResourceNotFoundError: No such user.
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
-        raise NotImplementedError
+        with self._change(collection_id) as change:
+            done = perform_once(
+                change.connection,
+                once,
+                lambda: user_rows.to_json(user_rows.disassociate(change, user_id, face_ids)),
+            )
+        return user_rows.from_json(done)
 
     def search_users(
         self, collection_id: str, probes: Probes, *, threshold: float = 80.0, limit: int = 500
@@ -234,7 +320,7 @@ class CollectionService:
         Raises:
             InvalidParameterError: The probes were embedded by another contract than the collection's.
         """
-        raise NotImplementedError
+        return self._search(user_rows.TARGET, collection_id, _asked(probes), threshold, limit)
 
     def search_users_by_face_id(
         self, collection_id: str, face_id: str, *, threshold: float = 80.0, limit: int = 500
@@ -244,7 +330,11 @@ class CollectionService:
         Raises:
             InvalidParameterError: The collection has no such face.
         """
-        raise NotImplementedError
+
+        def ask(connection: Connection, collection: CollectionRow) -> Query:
+            return Query.of_row(face_rows.vector(connection, collection, face_id)[1])
+
+        return self._search(user_rows.TARGET, collection_id, ask, threshold, limit)[0]
 
     def search_users_by_user_id(
         self, collection_id: str, user_id: str, *, threshold: float = 80.0, limit: int = 500
@@ -254,4 +344,28 @@ class CollectionService:
         Raises:
             ResourceNotFoundError: No such user.
         """
-        raise NotImplementedError
+
+        def ask(connection: Connection, collection: CollectionRow) -> Query:
+            return user_rows.query(connection, collection, user_id)
+
+        found = self._search(user_rows.TARGET, collection_id, ask, threshold, limit)
+        return found[0] if found else []
+
+    def _search(
+        self,
+        target: Target[R, M],
+        collection_id: str,
+        ask: Callable[[Connection, CollectionRow], Query],
+        threshold: float,
+        limit: int,
+    ) -> list[list[M]]:
+        return search(self._database, self._galleries, target, collection_id, ask, threshold=threshold, limit=limit)
+
+
+def _asked(probes: Probes) -> Callable[[Connection, CollectionRow], Query]:
+    def ask(connection: Connection, collection: CollectionRow) -> Query:
+        del connection
+        check_contract(collection, probes.contract_version)
+        return Query(probes.embeddings, probes.impostor_levels)
+
+    return ask

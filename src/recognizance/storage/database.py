@@ -128,8 +128,7 @@ def _make_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise SetupError(
-            f"The database {path} cannot be opened: {error.strerror}. Choose a data folder that this user may "
-            "write to."
+            f"The database {path} cannot be opened: {error.strerror}. Choose a data folder that this user may write to."
         ) from error
 
 

@@ -53,6 +53,12 @@ def keys(connection: Connection) -> set[int]:
     return set(connection.scalars(sa.select(table.c.pk)))
 
 
+def revision(connection: Connection, pk: int) -> int | None:
+    """Return the number of the newest entry of a collection's log, or None when there is no such collection."""
+    found: int | None = connection.scalar(sa.select(table.c.revision).where(table.c.pk == pk))
+    return found
+
+
 def update(connection: Connection, pk: int, *, revision: int, face_count: int, user_count: int) -> None:
     """Write a collection's counters."""
     connection.execute(_UPDATE, {"key": pk, "revision": revision, "face_count": face_count, "user_count": user_count})

@@ -1,7 +1,7 @@
 """Rows of faces."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,7 @@ class NewFace:
     face_id: str
     image_id: str
     external_image_id: str | None
-    box_left: float
-    box_top: float
-    box_width: float
-    box_height: float
+    box: tuple[float, float, float, float]
     confidence: float
     contract_version: str
     vector: bytes
@@ -89,8 +86,24 @@ def insert(connection: Connection, collection_pk: int, faces: Sequence[NewFace],
     """Insert faces, which nobody has as a user yet; return their keys in the same order."""
     if not faces:
         return []
-    rows = [asdict(face) | {"collection_pk": collection_pk, "created_at": created_at} for face in faces]
-    return list(connection.scalars(_INSERT, rows))
+    common = {"collection_pk": collection_pk, "created_at": created_at}
+    return list(connection.scalars(_INSERT, [_values(face) | common for face in faces]))
+
+
+def _values(face: NewFace) -> dict[str, Any]:
+    left, top, width, height = face.box
+    return {
+        "face_id": face.face_id,
+        "image_id": face.image_id,
+        "external_image_id": face.external_image_id,
+        "box_left": left,
+        "box_top": top,
+        "box_width": width,
+        "box_height": height,
+        "confidence": face.confidence,
+        "contract_version": face.contract_version,
+        "vector": face.vector,
+    }
 
 
 def by_id(connection: Connection, collection_pk: int, face_ids: Sequence[str]) -> dict[str, FaceRow]:

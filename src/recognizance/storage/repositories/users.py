@@ -58,9 +58,7 @@ def get(connection: Connection, collection_pk: int, user_id: str) -> UserRow | N
 
 def by_pk(connection: Connection, pks: Sequence[int]) -> dict[int, UserRow]:
     """Return those of the users that exist, by key."""
-    return {
-        row[0]: UserRow(*row) for part in batches(pks) for row in connection.execute(_BY_PK, {"keys": list(part)})
-    }
+    return {row[0]: UserRow(*row) for part in batches(pks) for row in connection.execute(_BY_PK, {"keys": list(part)})}
 
 
 def page(connection: Connection, collection_pk: int, after: int, count: int) -> list[UserRow]:

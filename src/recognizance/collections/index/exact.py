@@ -1,0 +1,189 @@
+"""The exact index: a full scan of float32 vectors by matrix products.
+
+Right for collections up to some tens of thousands of faces, and the yardstick of every faster index.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizance.collections.index.protocol import Hits
+
+_BLOCK = 8192
+"""Vectors in one block. Blocks never move, so that growing copies nothing and doubles no memory."""
+
+_SCORES_AT_ONCE = 1 << 22
+"""The most scores held at a time (16 MiB): many probes on many vectors are searched in groups."""
+
+
+class ExactIndex:
+    """An :class:`~recognizance.collections.index.protocol.Index` that compares each probe with every vector.
+
+    Results are exact and reproducible: a float32 scan proposes, then the candidates' scores are computed in float64,
+    each from its own two vectors alone. A matrix product's rounding depends on where in the matrix a vector lies; so
+    without the second step equal vectors could score differently, and ties would break at random.
+
+    Args:
+        dimensions: Length of a vector.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._dimensions = dimensions
+        self._blocks: list[NDArray[np.float32]] = []
+        self._ids: list[NDArray[np.int64]] = []
+        self._count = 0
+        self._places: dict[int, int] = {}
+        self._largest_norm = 0.0
+        self._gate = _Gate()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
+        """Add vectors; one whose id is there already takes the other's place."""
+        if vectors.shape != (len(ids), self._dimensions):
+            raise ValueError(f"vectors have shape {vectors.shape}, not {(len(ids), self._dimensions)}")
+        vectors = vectors.astype(np.float32)
+        if len(vectors):
+            self._largest_norm = max(self._largest_norm, float(np.linalg.norm(vectors, axis=1).max()))
+        known = np.array([int(i) in self._places for i in ids], bool)
+        if known.any():
+            self._overwrite(ids[known], vectors[known])
+            ids, vectors = ids[~known], vectors[~known]
+        self._append(ids, vectors)
+
+    def _append(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Write behind the last vector, where no search looks, and only then count them in."""
+        done = 0
+        while done < len(ids):
+            block, row = divmod(self._count + done, _BLOCK)
+            if block == len(self._blocks):
+                self._ids.append(np.empty(_BLOCK, np.int64))
+                self._blocks.append(np.empty((_BLOCK, self._dimensions), np.float32))
+            size = min(_BLOCK - row, len(ids) - done)
+            self._blocks[block][row : row + size] = vectors[done : done + size]
+            self._ids[block][row : row + size] = ids[done : done + size]
+            done += size
+        self._places.update(zip(ids.tolist(), range(self._count, self._count + done), strict=True))
+        self._count += done
+
+    def _overwrite(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        with self._gate.changing():
+            for one, vector in zip(ids.tolist(), vectors, strict=True):
+                block, row = divmod(self._places[one], _BLOCK)
+                self._blocks[block][row] = vector
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove vectors; the last one moves into each gap."""
+        known = [one for one in ids if one in self._places]
+        if not known:
+            return
+        with self._gate.changing():
+            for one in known:
+                self._fill(self._places.pop(one))
+            used = -(-self._count // _BLOCK)
+            del self._blocks[used + 1 :], self._ids[used + 1 :]  # one spare, against thrashing at the border
+
+    def _fill(self, place: int) -> None:
+        self._count -= 1
+        if place != self._count:
+            block, row = divmod(place, _BLOCK)
+            last_block, last_row = divmod(self._count, _BLOCK)
+            self._blocks[block][row] = self._blocks[last_block][last_row]
+            moved = self._ids[last_block][last_row]
+            self._ids[block][row] = moved
+            self._places[int(moved)] = place
+
+    def search(self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]) -> list[Hits]:
+        """Find the vectors with the greatest dot product with each probe."""
+        if probes.ndim != 2 or probes.shape[1] != self._dimensions:
+            raise ValueError(f"probes have shape {probes.shape}, not (k, {self._dimensions})")
+        hits: list[Hits] = []
+        with self._gate.searching():
+            total = self._count
+            group = max(1, _SCORES_AT_ONCE // max(1, total))
+            for start in range(0, len(probes), group):
+                some = probes[start : start + group]
+                scores = self._scan(some, total)
+                hits += [
+                    self._best(probe, row, count, float(least))
+                    for probe, row, least in zip(some, scores, minimum[start : start + group], strict=True)
+                ]
+        return hits
+
+    def _scan(self, probes: NDArray[np.float32], total: int) -> NDArray[np.float32]:
+        scores = np.empty((len(probes), total), np.float32)
+        for number, start in enumerate(range(0, total, _BLOCK)):
+            size = min(_BLOCK, total - start)
+            np.matmul(probes, self._blocks[number][:size].T, out=scores[:, start : start + size])
+        return scores
+
+    def _best(self, probe: NDArray[np.float32], approximate: NDArray[np.float32], count: int, minimum: float) -> Hits:
+        # A float32 dot product of n terms errs by at most about n * 2^-24 times the product of the lengths (Higham,
+        # Accuracy and Stability of Numerical Algorithms, section 3.1); twice that, as both sides of a comparison err.
+        slack = (self._dimensions + 2) * 2.0**-23 * float(np.linalg.norm(probe)) * self._largest_norm
+        places = np.flatnonzero(approximate >= minimum - slack)
+        if len(places) > count:
+            among = approximate[places]
+            border = np.partition(among, len(among) - count)[len(among) - count]
+            places = places[among >= border - slack]
+        ids, scores = self._exact(probe, places)
+        kept = np.flatnonzero(scores >= minimum)
+        order = kept[np.lexsort((ids[kept], -scores[kept]))][:count]
+        return Hits(ids[order], scores[order])
+
+    def _exact(
+        self, probe: NDArray[np.float32], places: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the ids at these ascending places, and their scores in float64."""
+        ids = np.empty(len(places), np.int64)
+        scores = np.empty(len(places), np.float64)
+        wide = probe.astype(np.float64)
+        numbers = places // _BLOCK
+        for number in np.unique(numbers):
+            which = slice(*np.searchsorted(numbers, [number, number + 1]))
+            rows = places[which] - number * _BLOCK
+            ids[which] = self._ids[number][rows]
+            scores[which] = (self._blocks[number][rows] * wide).sum(axis=1)
+        return ids, scores
+
+
+class _Gate:
+    """Lets any number of searches in, or one change that moves vectors under their feet.
+
+    A waiting change goes before new searches: it takes microseconds, and searches never stop coming.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._searches = 0
+        self._changes = 0
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        with self._condition:
+            while self._changes:
+                self._condition.wait()
+            self._searches += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._searches -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        with self._condition:
+            self._changes += 1
+            while self._searches:
+                self._condition.wait()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._changes -= 1
+                self._condition.notify_all()

@@ -1,0 +1,60 @@
+"""What an index does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """What one probe found.
+
+    Attributes:
+        ids: (n,) int64, the best first; of equal scores the smallest id first.
+        scores: (n,) float64 dot products, descending.
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+class Index(Protocol):
+    """Vectors under ids, searched by dot product.
+
+    Any number of threads may search while one adds or removes; callers see to it that only one at a time does. A
+    search sees each vector either as it was before a change or as it is after, never half of it, and it sees every
+    change that returned before the search began.
+    """
+
+    def __len__(self) -> int:
+        """Return how many vectors there are."""
+        ...
+
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
+        """Add vectors; one whose id is there already takes the other's place.
+
+        Args:
+            ids: (n,) int64, different from one another.
+            vectors: (n, dimensions), kept as float32.
+        """
+        ...
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove vectors; ids that are not there are ignored."""
+        ...
+
+    def search(self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]) -> list[Hits]:
+        """Find the vectors with the greatest dot product with each probe.
+
+        Args:
+            probes: (k, dimensions) float32.
+            count: The most hits for a probe, at least 1.
+            minimum: (k,) least score of a hit, for each probe; minus infinity takes all.
+
+        Returns:
+            One result for each probe, in their order.
+        """
+        ...
