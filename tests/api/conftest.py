@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,22 +18,22 @@ import boto3
 import numpy as np
 import pytest
 import regex
-import uvicorn
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from PIL import Image
-from recognizance.wire.app import create_app
+from PIL import Image, ImageFilter
 
 from recognizance.core.settings import Settings
 from recognizance.operations.context import Services
 from recognizance.vision.faces import Faces
 from recognizance.vision.models import ModelStore
+from recognizance.wire.app import create_app
+from recognizance.wire.server import Server, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from botocore.model import ServiceModel, Shape
+    from botocore.model import ServiceModel
 
 MIRROR = Path(__file__).resolve().parents[3] / "shared" / "models"
 
@@ -91,7 +92,7 @@ ALWAYS_IN_PARTS = {
 }
 
 
-def check_value(value: Any, shape: Shape, path: str) -> None:
+def check_value(value: Any, shape: Any, path: str) -> None:
     """Assert that a decoded JSON value is what the service model's shape says, constraints included."""
     match shape.type_name:
         case "structure":
@@ -115,12 +116,12 @@ def check_value(value: Any, shape: Shape, path: str) -> None:
             check_scalar(value, shape, path)
 
 
-def check_range(value: float, shape: Shape, path: str) -> None:
+def check_range(value: float, shape: Any, path: str) -> None:
     """Assert that a number or a length lies within the shape's limits."""
     assert shape.metadata.get("min", -math.inf) <= value <= shape.metadata.get("max", math.inf), f"{path}: {value}"
 
 
-def check_scalar(value: Any, shape: Shape, path: str) -> None:
+def check_scalar(value: Any, shape: Any, path: str) -> None:
     """Assert that a value without parts is of the shape's type and within its constraints."""
     match shape.type_name:
         case "string":
@@ -147,7 +148,7 @@ def check_answer(model: ServiceModel, operation: str, answer: dict[str, Any]) ->
     described = model.operation_model(operation)
     headers = {name.lower(): value for name, value in answer["headers"].items()}
     assert headers["content-type"] == "application/x-amz-json-1.1"
-    assert uuid.UUID(headers["x-amzn-requestid"])
+    assert str(uuid.UUID(headers["x-amzn-requestid"])) == headers["x-amzn-requestid"]
     body = json.loads(answer["body"] or b"{}")
     if answer["status_code"] == 200:
         missing = ALWAYS.get(operation, set()) - body.keys()
@@ -156,7 +157,8 @@ def check_answer(model: ServiceModel, operation: str, answer: dict[str, Any]) ->
             check_value(body, described.output_shape, operation)
         return
     code = body["__type"]
-    known = {shape.error_code for shape in described.error_shapes}
+    shapes: list[Any] = described.error_shapes
+    known = {shape.error_code for shape in shapes}
     assert code in known | COMMON_ERRORS, f"{operation} never raises {code}: {body}"
     assert body["Code"] == code
     assert isinstance(body["Message"], str)
@@ -197,6 +199,13 @@ class Api:
         message: str = error["Message"]
         return message
 
+    def refused_at_all(self, operation: str, /, **request: Any) -> str:
+        """Perform an operation that must fail, and return the code."""
+        with pytest.raises(ClientError) as caught:
+            self.call(operation, **request)
+        code: str = caught.value.response["Error"]["Code"]
+        return code
+
 
 @dataclass(frozen=True)
 class Running:
@@ -204,7 +213,6 @@ class Running:
 
     services: Services
     endpoint: str
-    buckets: Path
 
     def api(self, role: str = "administrator") -> Api:
         """Return a client with a new key of this role."""
@@ -216,11 +224,12 @@ class Running:
 _PULL = """
 import sys
 from recognizance.core.settings import Settings
-from recognizance.vision.contracts import CONTRACTS
+from recognizance.vision.contracts import load_contract
 from recognizance.vision.models import ModelStore
 mirror, *contracts = sys.argv[1:]
 store = ModelStore(Settings(model_mirror=mirror or None))
-store.pull(["demo_pictures", *(model for name in contracts for model in CONTRACTS[name].model_names)])
+names = ["demo_pictures", *(model for name in contracts for model in load_contract(name).model_names)]
+sys.exit("\\n".join(f"{o.name}: {o.detail}" for o in store.pull(names) if o.state != "installed"))
 """
 
 
@@ -237,8 +246,8 @@ def contracts() -> list[str]:
 def photos(contracts: list[str]) -> dict[str, bytes]:
     """Public photographs by name, and one of two people made of two of them, the larger face on the left."""
     assert contracts
-    folder = ModelStore(Settings()).path("demo_pictures")
-    found = {path.stem: path.read_bytes() for path in folder.iterdir() if path.suffix == ".jpg"}
+    paths = ModelStore(Settings()).paths("demo_pictures").values()
+    found = {path.stem: path.read_bytes() for path in paths if path.suffix == ".jpg"}
     left, right = (Image.open(io.BytesIO(found[name])).convert("RGB") for name in ("obama", "biden"))
     right = right.resize((right.width * 2 // 5, right.height * 2 // 5))
     both = Image.new("RGB", (left.width + right.width, left.height), "white")
@@ -262,20 +271,28 @@ def encode(image: Image.Image, format: str = "JPEG", **options: Any) -> bytes:  
     return file.getvalue()
 
 
-def start(settings: Settings) -> Iterator[Running]:
-    """Serve with these settings from a thread, until the generator is closed."""
+@contextmanager
+def running(settings: Settings) -> Iterator[Running]:
+    """Serve with these settings, from a thread of this process."""
     services = Services.open(settings)
-    config = uvicorn.Config(create_app(services), host="127.0.0.1", port=0, log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    listener = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    assert settings.buckets_folder is not None
-    yield Running(services, f"http://127.0.0.1:{listener.getsockname()[1]}", settings.buckets_folder)
-    server.should_exit = True
-    thread.join(30)
+    ready = threading.Event()
+    server = Server(create_app(services), ready.set)
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        assert ready.wait(60)
+        yield Running(services, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server.should_exit = True
+        thread.join(60)
     assert not thread.is_alive()
     services.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Settings], Running]]:
+    """Start servers of the test's own."""
+    with ExitStack() as servers:
+        yield lambda settings: servers.enter_context(running(settings))
 
 
 @pytest.fixture(scope="session")
@@ -284,7 +301,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, contracts: list[str]) -> It
     assert contracts
     folder = tmp_path_factory.mktemp("server")
     (folder / "buckets" / "photos").mkdir(parents=True)
-    yield from start(Settings(data=folder / "data", contract="core", buckets_folder=folder / "buckets"))
+    with running(Settings(data=folder / "data", contract="core", buckets_folder=folder / "buckets")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -336,3 +354,16 @@ def people(server: Running, collection: str) -> list[str]:
         collection, faces, picture_digest=bytes(32), contract_version=contract.version
     )
     return [face.face_id for face in stored]
+
+
+@pytest.fixture(scope="session")
+def blur_left() -> Callable[[bytes], bytes]:
+    """Put the left face of the picture of two out of focus."""
+
+    def blur(data: bytes) -> bytes:
+        picture = Image.open(io.BytesIO(data))
+        left = picture.crop((0, 0, 910, picture.height)).filter(ImageFilter.GaussianBlur(14))
+        picture.paste(left, (0, 0))
+        return encode(picture, quality=95)
+
+    return blur

@@ -24,9 +24,7 @@ def create_collection(context: Context, request: aws.CreateCollectionRequestType
 
 
 @operation("DescribeCollection")
-def describe_collection(
-    context: Context, request: aws.DescribeCollectionRequestTypeDef
-) -> outputs.DescribeCollection:
+def describe_collection(context: Context, request: aws.DescribeCollectionRequestTypeDef) -> outputs.DescribeCollection:
     """Count a collection's faces and users."""
     found = context.services.collections.describe_collection(request["CollectionId"])
     return {

@@ -21,6 +21,6 @@ def detect_faces(context: Context, request: aws.DetectFacesRequestTypeDef) -> ou
 
     Attributes that are asked for and not built are absent from the answer: no value is made up for them.
     """
-    picture = read_picture(context, request["Image"])
-    faces = context.services.analysers.default().detect(picture)
+    analyser = context.services.analysers.default()
+    faces = analyser.detect(read_picture(context, request["Image"]))
     return {"FaceDetails": [face_detail(faces, row) for row in range(len(faces))]}

@@ -30,9 +30,7 @@ _MOST_MATCHES = 4096
 _DEFAULT_THRESHOLD = 80.0
 
 
-@operation(
-    "IndexFaces", missing="detection attributes beyond the default ones, and the 25 further landmarks of `ALL`"
-)
+@operation("IndexFaces", missing="detection attributes beyond the default ones, and the 25 further landmarks of `ALL`")
 def index_faces(context: Context, request: aws.IndexFacesRequestTypeDef) -> outputs.IndexFaces:
     """Store the faces of a picture in a collection. The picture itself is not kept.
 
@@ -40,9 +38,9 @@ def index_faces(context: Context, request: aws.IndexFacesRequestTypeDef) -> outp
     """
     collections, collection_id = context.services.collections, request["CollectionId"]
     contract = collections.contract(collection_id)
+    analyser = context.services.analysers.get(contract.name)
     picture = read_picture(context, request["Image"])
 
-    analyser = context.services.analysers.get(contract.name)
     found = analyser.detect(picture)
     selection = select_to_index(found, request.get("QualityFilter", "AUTO"), request.get("MaxFaces"))
     faces = analyser.embed(picture, found[selection.kept])
@@ -128,9 +126,9 @@ def search_faces_by_image(
     """
     collections, collection_id = context.services.collections, request["CollectionId"]
     contract = collections.contract(collection_id)
+    analyser = context.services.analysers.get(contract.name)
     picture = read_picture(context, request["Image"])
 
-    analyser = context.services.analysers.get(contract.name)
     probe = largest_if_good(analyser.detect(picture), request.get("QualityFilter", "NONE"))
     if not len(probe):
         raise InvalidParameterError("There are no faces in the image. Should be at least 1.")

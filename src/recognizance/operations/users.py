@@ -59,9 +59,7 @@ def list_users(context: Context, request: aws.ListUsersRequestTypeDef) -> output
         limit=request.get("MaxResults") or _LARGEST_PAGE,
         after=page_start(context, "ListUsers", request),
     )
-    answer: outputs.ListUsers = {
-        "Users": [{"UserId": user.user_id, "UserStatus": user.status} for user in page.items]
-    }
+    answer: outputs.ListUsers = {"Users": [{"UserId": user.user_id, "UserStatus": user.status} for user in page.items]}
     if page.next_position is not None:
         answer["NextToken"] = next_token(context, "ListUsers", request, page.next_position)
     return answer
@@ -141,9 +139,9 @@ def search_users_by_image(
     """
     collections, collection_id = context.services.collections, request["CollectionId"]
     contract = collections.contract(collection_id)
+    analyser = context.services.analysers.get(contract.name)
     picture = read_picture(context, request["Image"])
 
-    analyser = context.services.analysers.get(contract.name)
     found = analyser.detect(picture)
     selection = select_largest(found, request.get("QualityFilter", "NONE"))
     answer: outputs.SearchUsersByImage = {
