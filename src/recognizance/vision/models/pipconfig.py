@@ -1,9 +1,9 @@
 """The user's package index: what pip's configuration files and the environment variables of pip and uv say about it.
 
-Read as pip reads it (https://pip.pypa.io/en/stable/topics/configuration/): the files of the machine, of the user and of
-the environment that Python runs in, then the file that ``PIP_CONFIG_FILE`` names, later ones winning; of each file the
-sections ``global``, ``install`` and ``download``; then the variables. Indexes that only pip can use, such as folders, are
-left out.
+Read as pip reads it (https://pip.pypa.io/en/stable/topics/configuration/): the files of the machine, of the user and
+of the environment that Python runs in, then the file that ``PIP_CONFIG_FILE`` names, later ones winning; of each file
+the sections ``global``, ``install`` and ``download``; then the variables. Indexes that only pip can use, such as
+folders, are left out.
 """
 
 import configparser
@@ -68,9 +68,7 @@ class IndexConfig:
     trusted_hosts: frozenset[str] = frozenset()
 
 
-def load_index_config(
-    environment: Mapping[str, str] | None = None, files: Sequence[Path] | None = None
-) -> IndexConfig:
+def load_index_config(environment: Mapping[str, str] | None = None, files: Sequence[Path] | None = None) -> IndexConfig:
     """Read the configuration.
 
     Args:

@@ -32,16 +32,9 @@ class _Session(requests.Session):
         super().__init__()
         self._config = config
 
-    def merge_environment_settings(
-        self,
-        url: Any,
-        proxies: Any,
-        stream: Any,
-        verify: Any,
-        cert: Any,  # noqa: ANN401 - the types of requests' own
-    ) -> Any:  # noqa: ANN401
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own types
         """Return the options of one request."""
-        options = dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
+        options = dict(super().merge_environment_settings(*args, **kwargs))
         if self._config.proxy:
             options["proxies"] = {"http": self._config.proxy, "https": self._config.proxy}
         if self._config.cert:

@@ -1,8 +1,8 @@
 """The folder of installed models.
 
 Each model has a sub-folder with its published file and, where it is converted, the ready file and a note of what that
-was made from. Nothing is handed out before its digest has been compared: with the manifest's for published files, with
-the note's for converted ones.
+was made from. Nothing is handed out before its digest has been compared: with the manifest's for published files,
+with the note's for converted ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,7 +71,7 @@ class ModelStore:
         """Return the ready-to-run file of a model, its digest compared.
 
         Raises:
-            SetupError: It is not installed, is damaged, or its terms have not been accepted; the message names the cure.
+            SetupError: It is not installed, is damaged, or its terms are not accepted; the message names the cure.
         """
         paths = self.paths(name)
         if len(paths) != 1:
@@ -160,8 +160,9 @@ class ModelStore:
     def _require_terms(self, manifest: Manifest) -> None:
         if manifest.terms == "restricted" and manifest.name not in self._settings.accepted_terms:
             raise SetupError(
-                f"The terms of {manifest.name} forbid some uses ({manifest.licence}; {manifest.data_terms}). Read them "
-                f"at {manifest.upstream}; if they allow yours, add {manifest.name} to accepted_terms in the settings."
+                f"The terms of {manifest.name} forbid some uses ({manifest.licence}; {manifest.data_terms}). Read "
+                f"them at {manifest.upstream}; if they allow yours, add {manifest.name} to accepted_terms in the "
+                "settings."
             )
 
     def _convert_again(self, place: Place) -> None:

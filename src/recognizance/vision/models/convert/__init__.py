@@ -1,7 +1,7 @@
 """Converters: what turns a network as its authors publish it into an ONNX file that is ready to run.
 
-Each is a plain function from the published file's bytes to the ONNX file's bytes, gives the same bytes for the same
-input, runs no code from its input, and raises :class:`~recognizance.core.errors.SetupError` for input that it does not
+Each is a plain function from the published file's bytes to the ONNX file's bytes. It gives the same bytes for the same
+input, runs no code from it, and raises :class:`~recognizance.core.errors.SetupError` for input that it does not
 understand. Its version is raised whenever its output changes, so that installed files are made again.
 """
 

