@@ -133,7 +133,7 @@ class Fetcher:
     def _ask(self, host: str, seconds: float, call: Callable[[], T]) -> T:
         """Return what a host answers within so many seconds, whatever holds it up: its name, a proxy or itself."""
         if host in self._silent:
-            raise _UnavailableError("did not answer before")
+            raise _UnavailableError("did not answer a moment ago")
         try:
             return _within(seconds, call)
         except (requests.ConnectionError, requests.Timeout, TimeoutError) as error:

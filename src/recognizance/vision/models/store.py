@@ -89,6 +89,10 @@ class ModelStore:
             self._require_digest(manifest, file)
         return {file.path.name: file.path for file in place.ready()}
 
+    def locations(self, name: str) -> list[Path]:
+        """Return where the ready files of a model lie, unexamined; none as long as it is not installed."""
+        return [file.path for file in self._place(self.manifest(name)).ready() if file.present]
+
     def installed(self, name: str) -> bool:
         """Tell whether every file of a model is there, of the right size and made by the present converter."""
         return self._place(self.manifest(name)).installed
