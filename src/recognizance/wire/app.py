@@ -140,9 +140,7 @@ class Api:
             log.exception("request failed", request_id=request_id)
             answer = answers.error(self._endpoint.model, request_id, InternalServerError(), headers=_CLOSE)
         self._note(request_id, call, answer.status, answer.code, started)
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers(request_id)}
-        )
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers(request_id)})
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str, call: Call) -> Answer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from recognizance.core.errors import SetupError
+from recognizance.core.log import configure
 from recognizance.wire.app import create_app
 from recognizance.wire.protocol import BoundedHttpProtocol
 
@@ -29,7 +30,7 @@ _GRACE_SECONDS = 30
 
 
 def run(services: Services, settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests that were begun and return.
+    """Set logging up and serve until SIGTERM or SIGINT, then finish the requests that were begun and return.
 
     Args:
         services: What the server works with; closing it afterwards is up to the caller.
@@ -39,6 +40,7 @@ def run(services: Services, settings: Settings, on_ready: Callable[[str], None])
     Raises:
         SetupError: The address or port cannot be had.
     """
+    configure(settings)
     serve(create_app(services), settings, on_ready)
 
 

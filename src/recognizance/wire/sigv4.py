@@ -136,8 +136,7 @@ class Verifier:
         credential = self._find(authorization.access_key_id)
         if credential is None or not credential.enabled:
             raise UnrecognizedClientError(_UNRECOGNIZED)
-        key = signing_key(credential.secret, authorization.date, authorization.region)
-        expected = _signature(key, request, authorization)
+        expected = signature(credential.secret, request, authorization)
         if not hmac.compare_digest(expected.encode(), authorization.signature.encode("latin-1")):
             raise InvalidSignatureError(_MISMATCH)
         _check_session_token(request, credential)
@@ -225,19 +224,29 @@ def _check_session_token(request: Request, credential: Credential) -> None:
 
 
 @lru_cache(maxsize=1024)
-def signing_key(secret: str, date: str, region: str) -> bytes:
-    """Return the key that signs a day's requests in a region.
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """Return the key that signs a day's requests to a service in a region.
 
     Only keys of known credentials within the clock's tolerance get here, so nobody else can push them out of the
     cache.
     """
     key = f"AWS4{secret}".encode()
-    for part in (date, region, SERVICE, TERMINATOR):
+    for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode("latin-1"), "sha256")
     return key
 
 
-def _signature(key: bytes, request: Request, authorization: Authorization) -> str:
+def signature(secret: str, request: Request, authorization: Authorization) -> str:
+    """Return the signature that a request must bear, in hexadecimal.
+
+    Args:
+        secret: The secret access key.
+        request: The request; it has every signed header.
+        authorization: What the client says it signed, and for which scope.
+
+    Raises:
+        InvalidSignatureError: The request says that its body has another hash, or none.
+    """
     payload_hash = hashlib.sha256(request.body).hexdigest()
     if request.headers.get("x-amz-content-sha256", payload_hash) != payload_hash:
         raise InvalidSignatureError(
@@ -247,6 +256,7 @@ def _signature(key: bytes, request: Request, authorization: Authorization) -> st
     scope = f"{authorization.date}/{authorization.region}/{authorization.service}/{TERMINATOR}"
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
     to_sign = f"{ALGORITHM}\n{request.headers['x-amz-date']}\n{scope}\n{digest}"
+    key = signing_key(secret, authorization.date, authorization.region, authorization.service)
     return hmac.new(key, to_sign.encode("latin-1"), "sha256").hexdigest()
 
 

@@ -221,9 +221,7 @@ def _length_rules(limits: Mapping[str, Any]) -> list[_Rule]:
     if high is not None:
         rules.append(_Rule(lambda value: len(value) <= high, f"Member must have length less than or equal to {high}"))
     if low:
-        rules.append(
-            _Rule(lambda value: len(value) >= low, f"Member must have length greater than or equal to {low}")
-        )
+        rules.append(_Rule(lambda value: len(value) >= low, f"Member must have length greater than or equal to {low}"))
     return rules
 
 
