@@ -36,7 +36,7 @@ from recognizance.storage.idempotency import Once
 from recognizance.storage.idempotency import once as perform_once
 from recognizance.storage.repositories import collections
 from recognizance.storage.repositories.collections import CollectionRow
-from recognizance.vision.contracts import Contract, contract_of_version
+from recognizance.vision.contracts import Contract, contract_of_version, load_contract
 from recognizance.vision.faces import Faces
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ class CollectionService:
         Raises:
             ResourceAlreadyExistsError: The name is taken.
             ServiceQuotaExceededError: More than 200 tags.
+            SetupError: No model contract is installed.
         """
-        version = self._analysers.default().contract.version
+        version = load_contract(self._analysers.default_name()).version
         with self._database.begin() as connection:
             if collections.get(connection, collection_id) is not None:
                 raise ResourceAlreadyExistsError(f"The collection id: {collection_id} already exists")

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from recognizance.collections.index.protocol import Hits
 
-_BLOCK = 8192
-"""Vectors in one block. Blocks never move, so that growing copies nothing and doubles no memory."""
-
 _SCORES_AT_ONCE = 1 << 22
 """The most scores held at a time (16 MiB): many probes on many vectors are searched in groups."""
 
@@ -28,10 +25,12 @@ class ExactIndex:
 
     Args:
         dimensions: Length of a vector.
+        block: Vectors in one block of memory. Blocks never move, so that growing copies nothing and doubles no memory.
     """
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, *, block: int = 8192) -> None:
         self._dimensions = dimensions
+        self._block = block
         self._blocks: list[NDArray[np.float32]] = []
         self._ids: list[NDArray[np.int64]] = []
         self._count = 0
@@ -59,11 +58,11 @@ class ExactIndex:
         """Write behind the last vector, where no search looks, and only then count them in."""
         done = 0
         while done < len(ids):
-            block, row = divmod(self._count + done, _BLOCK)
+            block, row = divmod(self._count + done, self._block)
             if block == len(self._blocks):
-                self._ids.append(np.empty(_BLOCK, np.int64))
-                self._blocks.append(np.empty((_BLOCK, self._dimensions), np.float32))
-            size = min(_BLOCK - row, len(ids) - done)
+                self._ids.append(np.empty(self._block, np.int64))
+                self._blocks.append(np.empty((self._block, self._dimensions), np.float32))
+            size = min(self._block - row, len(ids) - done)
             self._blocks[block][row : row + size] = vectors[done : done + size]
             self._ids[block][row : row + size] = ids[done : done + size]
             done += size
@@ -73,25 +72,25 @@ class ExactIndex:
     def _overwrite(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         with self._gate.changing():
             for one, vector in zip(ids.tolist(), vectors, strict=True):
-                block, row = divmod(self._places[one], _BLOCK)
+                block, row = divmod(self._places[one], self._block)
                 self._blocks[block][row] = vector
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove vectors; the last one moves into each gap."""
-        known = [one for one in ids if one in self._places]
+        known = [one for one in dict.fromkeys(ids) if one in self._places]
         if not known:
             return
         with self._gate.changing():
             for one in known:
                 self._fill(self._places.pop(one))
-            used = -(-self._count // _BLOCK)
+            used = -(-self._count // self._block)
             del self._blocks[used + 1 :], self._ids[used + 1 :]  # one spare, against thrashing at the border
 
     def _fill(self, place: int) -> None:
         self._count -= 1
         if place != self._count:
-            block, row = divmod(place, _BLOCK)
-            last_block, last_row = divmod(self._count, _BLOCK)
+            block, row = divmod(place, self._block)
+            last_block, last_row = divmod(self._count, self._block)
             self._blocks[block][row] = self._blocks[last_block][last_row]
             moved = self._ids[last_block][last_row]
             self._ids[block][row] = moved
@@ -116,8 +115,8 @@ class ExactIndex:
 
     def _scan(self, probes: NDArray[np.float32], total: int) -> NDArray[np.float32]:
         scores = np.empty((len(probes), total), np.float32)
-        for number, start in enumerate(range(0, total, _BLOCK)):
-            size = min(_BLOCK, total - start)
+        for number, start in enumerate(range(0, total, self._block)):
+            size = min(self._block, total - start)
             np.matmul(probes, self._blocks[number][:size].T, out=scores[:, start : start + size])
         return scores
 
@@ -142,10 +141,10 @@ class ExactIndex:
         ids = np.empty(len(places), np.int64)
         scores = np.empty(len(places), np.float64)
         wide = probe.astype(np.float64)
-        numbers = places // _BLOCK
+        numbers = places // self._block
         for number in np.unique(numbers):
             which = slice(*np.searchsorted(numbers, [number, number + 1]))
-            rows = places[which] - number * _BLOCK
+            rows = places[which] - number * self._block
             ids[which] = self._ids[number][rows]
             scores[which] = (self._blocks[number][rows] * wide).sum(axis=1)
         return ids, scores

@@ -14,5 +14,10 @@ def get(connection: Connection, name: str) -> bytes | None:
 
 def put(connection: Connection, name: str, value: bytes) -> None:
     """Write a value, over that of the same name."""
-    connection.execute(table.delete().where(table.c.name == name))
+    delete(connection, name)
     connection.execute(table.insert().values(name=name, value=value))
+
+
+def delete(connection: Connection, name: str) -> None:
+    """Delete the value of a name, if there is one."""
+    connection.execute(table.delete().where(table.c.name == name))
