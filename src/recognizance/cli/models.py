@@ -31,13 +31,13 @@ def list_models(data: Data = None, models: Models = None, json: Json = False) ->
         print_json(rows)
         return
     table = Table(box=None)
-    table.add_column("Model", no_wrap=True)
-    for heading in ("Task", "Contracts", "Licence", "Download", "Installed"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("Model", "Contracts", "Licence", "Download", "Installed"):
+        table.add_column(heading, no_wrap=True)
     for row in rows:
         size = f"{row['download_bytes'] / 1e6:.1f} MB" if row["download_bytes"] else "-"
-        installed = "yes" if row["installed"] else "no"
-        table.add_row(row["name"], row["task"], ", ".join(row["contracts"]), row["licence"], size, installed)
+        table.add_row(
+            row["name"], ", ".join(row["contracts"]), row["licence"], size, "yes" if row["installed"] else "no"
+        )
     console().print(table)
 
 

@@ -50,7 +50,7 @@ class DlibReader:
     def take(self, count: int) -> bytes:
         """Return the next ``count`` bytes."""
         if not 0 <= count <= self.remaining:
-            raise unreadable(f"{count} bytes expected at offset {self.position}, {self.remaining} left")
+            raise unreadable(f"{self.remaining} bytes from offset {self.position} on instead of {count}")
         self.position += count
         return self._data[self.position - count : self.position]
 
