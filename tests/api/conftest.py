@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,10 +199,19 @@ class Api:
         message: str = error["Message"]
         return message
 
-    def refused_at_all(self, operation: str, /, **request: Any) -> str:
-        """Perform an operation that must fail, and return the code."""
-        with pytest.raises(ClientError) as caught:
-            self.call(operation, **request)
+    def refused_body(self, operation: str, body: Any, **valid: Any) -> str:
+        """Send a body that boto3 would not write, in the place of a valid request's; return the refusal's code."""
+
+        def replace(params: dict[str, Any], **_: Any) -> None:
+            params["body"] = json.dumps(body).encode()
+
+        event = f"before-call.rekognition.{operation}"
+        self.client.meta.events.register(event, replace)
+        try:
+            with pytest.raises(ClientError) as caught:
+                self.call(operation, **valid)
+        finally:
+            self.client.meta.events.unregister(event, replace)
         code: str = caught.value.response["Error"]["Code"]
         return code
 
@@ -229,7 +238,7 @@ from recognizance.vision.models import ModelStore
 mirror, *contracts = sys.argv[1:]
 store = ModelStore(Settings(model_mirror=mirror or None))
 names = ["demo_pictures", *(model for name in contracts for model in load_contract(name).model_names)]
-sys.exit("\\n".join(f"{o.name}: {o.detail}" for o in store.pull(names) if o.state != "installed"))
+sys.exit("\\n".join(f"{o.name}: {o.detail}" for o in store.pull(names) if o.state != "installed") or None)
 """
 
 
@@ -293,6 +302,12 @@ def serve() -> Iterator[Callable[[Settings], Running]]:
     """Start servers of the test's own."""
     with ExitStack() as servers:
         yield lambda settings: servers.enter_context(running(settings))
+
+
+@pytest.fixture
+def serve_once() -> Callable[[Settings], AbstractContextManager[Running]]:
+    """Serve for the length of a with statement."""
+    return running
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from recognizance.vision.contracts import load_contract
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.api.conftest import Api
+
+VERSION = load_contract("core").version
 
 ARN = "arn:aws:rekognition:us-east-1:123456789012:collection/"
 
@@ -23,7 +27,7 @@ def test_a_new_collection_is_empty_and_says_what_it_was_made_with(api: Api, coll
     assert described == {
         "FaceCount": 0,
         "UserCount": 0,
-        "FaceModelVersion": "1.0",
+        "FaceModelVersion": VERSION,
         "CollectionARN": ARN + collection,
     }
 
@@ -33,7 +37,7 @@ def test_creating_answers_with_the_whole_arn_and_the_status(api: Api) -> None:
     assert api.call("CreateCollection", CollectionId=name) == {
         "StatusCode": 200,
         "CollectionArn": ARN + name,
-        "FaceModelVersion": "1.0",
+        "FaceModelVersion": VERSION,
     }
     assert api.call("DeleteCollection", CollectionId=name) == {"StatusCode": 200}
 

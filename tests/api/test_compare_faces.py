@@ -34,7 +34,7 @@ def test_two_people_do_not_match(api: Api, photos: dict[str, bytes]) -> None:
 
 
 def test_a_picture_is_like_itself_and_likeness_is_mutual(api: Api, photos: dict[str, bytes]) -> None:
-    assert compare(api, photos["biden"], photos["biden"])["FaceMatches"][0]["Similarity"] > 99.5
+    assert compare(api, photos["biden"], photos["biden"])["FaceMatches"][0]["Similarity"] > 99
     one = compare(api, photos["obama"], photos["obama3"], SimilarityThreshold=0)["FaceMatches"][0]["Similarity"]
     other = compare(api, photos["obama3"], photos["obama"], SimilarityThreshold=0)["FaceMatches"][0]["Similarity"]
     assert one == pytest.approx(other, abs=0.5)

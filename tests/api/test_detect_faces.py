@@ -100,6 +100,15 @@ def test_exif_orientation_turns_a_jpeg_upright(api: Api, photos: dict[str, bytes
         assert box == pytest.approx(reference, abs=0.02)
 
 
+def test_exif_orientation_of_a_png_is_ignored(api: Api, photos: dict[str, bytes]) -> None:
+    """Rekognition corrects JPEG files alone: here the larger face stays where the file has it, on the right."""
+    mirrored = Image.open(io.BytesIO(photos["both"])).convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    exif = Image.Exif()
+    exif[0x0112] = 2
+    larger, smaller = detect(api, encode(mirrored, "PNG", exif=exif))
+    assert larger["BoundingBox"]["Left"] > smaller["BoundingBox"]["Left"]
+
+
 @pytest.mark.parametrize("members", [{}, {"Image": {}}, {"Image": {"Bytes": b"x"}, "Attributes": ["BEAUTY"]}], ids=str)
 def test_members_out_of_range_are_refused(api: Api, members: dict[str, Any]) -> None:
     api.refused("InvalidParameterException", "DetectFaces", **members)

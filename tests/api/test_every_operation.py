@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,12 +127,30 @@ def test_a_key_that_was_disabled_opens_nothing(server: Running, operation: str) 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 def test_a_member_of_the_wrong_type_is_refused(api: Api, operation: str) -> None:
-    shape = api.client.meta.service_model.operation_model(operation).input_shape
-    for name in shape.members:
-        bad: Any = "text" if shape.members[name].type_name != "string" else {"not": "text"}
-        request = request_of(api, operation) | {name: bad}
-        code = api.refused_at_all(operation, **request)
-        assert code in {"SerializationException", "InvalidParameterException"}, name
+    shape: Any = api.client.meta.service_model.operation_model(operation).input_shape
+    valid = request_of(api, operation)
+    for name, member in shape.members.items():
+        for bad in [7, "text", ["list"], {"not": "that"}, True]:
+            if not has_type(bad, member):
+                code = api.refused_body(operation, jsonable(valid) | {name: bad}, **valid)
+                assert code in {"SerializationException", "InvalidParameterException"}, (name, bad)
+
+
+def has_type(value: Any, shape: Any) -> bool:
+    """Return whether a JSON value could be a member of this shape."""
+    kinds = {"string": str, "structure": dict, "list": list, "map": dict, "integer": int, "float": int}
+    return type(value) is kinds[shape.type_name]
+
+
+def jsonable(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request as its JSON, in which bytes are text."""
+    found: dict[str, Any] = json.loads(json.dumps(request, default=lambda data: base64.b64encode(data).decode()))
+    return found
+
+
+@pytest.mark.parametrize("body", [None, [], "text", 7])
+def test_a_body_that_is_no_object_is_refused(api: Api, body: Any) -> None:
+    assert api.refused_body("ListCollections", body) == "SerializationException"
 
 
 def test_a_missing_model_is_named_with_its_cure(serve: Callable[[Settings], Running], bare: Settings) -> None:

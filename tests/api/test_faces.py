@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image, ImageFilter
 
+from recognizance.vision.contracts import load_contract
+
 if TYPE_CHECKING:
     from tests.api.conftest import Api
+
+VERSION = load_contract("core").version
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 ABSENT = "The collection id: no-such-collection does not exist"
@@ -52,7 +56,7 @@ def test_a_page_of_zero_means_the_default(api: Api, collection: str, people: lis
 
 
 def test_an_empty_collection_lists_no_faces(api: Api, collection: str) -> None:
-    assert api.call("ListFaces", CollectionId=collection) == {"Faces": [], "FaceModelVersion": "1.0"}
+    assert api.call("ListFaces", CollectionId=collection) == {"Faces": [], "FaceModelVersion": VERSION}
 
 
 def test_listing_by_ids_leaves_out_the_unknown(api: Api, collection: str, people: list[str]) -> None:
@@ -110,7 +114,7 @@ def test_a_face_finds_the_others_of_its_person_and_not_itself(
 ) -> None:
     answer = api.call("SearchFaces", CollectionId=collection, FaceId=gallery["obama"])
     assert answer["SearchedFaceId"] == gallery["obama"]
-    assert answer["FaceModelVersion"] == "1.0"
+    assert answer["FaceModelVersion"] == VERSION
     assert sorted(names(answer["FaceMatches"])) == ["obama2", "obama3"]
 
 

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recognizance.vision.contracts import load_contract
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.api.conftest import Api, Running
+
+VERSION = load_contract("core").version
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -37,7 +41,7 @@ def test_a_portrait_gives_one_record_with_its_ids_and_its_detail(
     )
     (record,) = answer["FaceRecords"]
     face, detail = record["Face"], record["FaceDetail"]
-    assert answer["FaceModelVersion"] == face["IndexFacesModelVersion"] == "1.0"
+    assert answer["FaceModelVersion"] == face["IndexFacesModelVersion"] == VERSION
     assert answer["UnindexedFaces"] == []
     assert UUID.fullmatch(face["FaceId"])
     assert UUID.fullmatch(face["ImageId"])
@@ -103,7 +107,7 @@ def test_a_face_deleted_and_indexed_again_is_back(api: Api, collection: str, pho
 
 def test_a_picture_without_a_face_is_no_error(api: Api, collection: str, empty: bytes) -> None:
     answer = api.call("IndexFaces", CollectionId=collection, Image={"Bytes": empty})
-    assert answer == {"FaceRecords": [], "UnindexedFaces": [], "FaceModelVersion": "1.0"}
+    assert answer == {"FaceRecords": [], "UnindexedFaces": [], "FaceModelVersion": VERSION}
 
 
 def test_max_faces_keeps_the_larger_of_two_good_faces(api: Api, collection: str, photos: dict[str, bytes]) -> None:

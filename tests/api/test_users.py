@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from recognizance.vision.contracts import load_contract
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.api.conftest import Api
+
+VERSION = load_contract("core").version
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -223,7 +227,7 @@ def test_a_face_finds_the_user_it_resembles(api: Api, collection: str, two_users
     assert answer["UserMatches"][0]["Similarity"] >= 80
     assert answer["SearchedFace"] == {"FaceId": two_users["obama3"]}
     assert "SearchedUser" not in answer
-    assert answer["FaceModelVersion"] == "1.0"
+    assert answer["FaceModelVersion"] == VERSION
 
 
 def test_a_user_finds_others_and_not_itself(api: Api, collection: str, two_users: dict[str, str]) -> None:
@@ -257,7 +261,7 @@ def test_a_photograph_finds_its_user(
 
 def test_a_picture_without_a_face_finds_no_user_and_is_no_error(api: Api, collection: str, empty: bytes) -> None:
     answer = api.call("SearchUsersByImage", CollectionId=collection, Image={"Bytes": empty})
-    assert answer == {"UserMatches": [], "UnsearchedFaces": [], "FaceModelVersion": "1.0"}
+    assert answer == {"UserMatches": [], "UnsearchedFaces": [], "FaceModelVersion": VERSION}
 
 
 def test_a_largest_face_of_poor_quality_is_not_replaced_by_another(
