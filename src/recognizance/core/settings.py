@@ -3,18 +3,22 @@
 ``recognizance config show`` prints each value and where it came from. Nothing else reads the environment.
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from recognizance.core.errors import SetupError
 
 CONFIG_FILE = "recognizance.toml"
 ENV_PREFIX = "RECOGNIZANCE_"
+
+Origin = Literal["default", "file", "environment", "argument"]
+"""Where a setting's value came from; each wins over those before it."""
 
 
 class Settings(BaseSettings):
@@ -91,7 +95,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let arguments win over the environment, and both over the file; read no ``.env``."""
+        """Let the environment win over the file, whose values come as keywords; read no ``.env``."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
@@ -111,6 +115,23 @@ def _file_values(data: Path) -> dict[str, Any]:
         raise SetupError(f"{path} is not valid TOML: {error}") from error
 
 
+class _Arguments(Settings):
+    """Settings from the command line alone: checked like the others, and deaf to the environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments only."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
 def load_settings(**arguments: Any) -> Settings:  # noqa: ANN401 - one value of each setting's own type
     """Build the settings from the file in the data folder, the environment and the given arguments.
 
@@ -120,11 +141,29 @@ def load_settings(**arguments: Any) -> Settings:  # noqa: ANN401 - one value of 
     Raises:
         SetupError: A file that is not TOML, an unknown setting, or a value out of range, named.
     """
+    return load_settings_and_origins(**arguments)[0]
+
+
+def load_settings_and_origins(**arguments: Any) -> tuple[Settings, dict[str, Origin]]:  # noqa: ANN401 - as above
+    """Build the settings as :func:`load_settings` does, and tell for each by name where its value came from."""
     given = {name: value for name, value in arguments.items() if value is not None}
     try:
         data = given.get("data") or Settings().data
-        settings = Settings(**(_file_values(Path(data)) | {"data": data}))
-        return settings.model_copy(update={k: getattr(Settings.model_validate({k: v}), k) for k, v in given.items()})
+        file = _file_values(Path(data))
+        settings = Settings(**(file | {"data": data}))
+        checked = _Arguments(**given)
+        settings = settings.model_copy(update={name: getattr(checked, name) for name in given})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise SetupError("Settings are wrong. " + "; ".join(lines)) from error
+    origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
+    origins.update(dict.fromkeys(file.keys() - {"data"}, "file"))
+    origins.update(dict.fromkeys(EnvSettingsSource(Settings)(), "environment"))
+    origins.update(dict.fromkeys(given, "argument"))
+    return settings, origins
+
+
+def unknown_variables() -> list[str]:
+    """Return the names of environment variables that look like settings and are none: mostly slips of the pen."""
+    known = {(ENV_PREFIX + name).upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)
