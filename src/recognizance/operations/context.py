@@ -45,8 +45,9 @@ class Services:
         Models load when the first request needs them.
 
         Raises:
-            SetupError: The data folder or the database cannot be used.
+            SetupError: The data folder, the database or the object store cannot be used as the settings say.
         """
+        objects = open_object_store(settings)
         database = Database.open(settings.resolved_database_url)
         try:
             analysers = Analysers(settings)
@@ -56,7 +57,7 @@ class Services:
                 database=database,
                 collections=CollectionService(database, analysers, settings),
                 analysers=analysers,
-                objects=open_object_store(settings),
+                objects=objects,
                 keys=keys,
                 token_secret=keys.derive("pagination tokens"),
             )
