@@ -255,14 +255,20 @@ def java_pattern(pattern: str) -> re.Pattern[str] | regex.Pattern[str]:
 def _echo(value: object) -> str | None:
     """Return a value as AWS's messages show it; None for blobs, structures and long ones, which are not shown."""
     match value:
-        case bool():
-            text = str(value).lower()
-        case str() | int() | float():
-            text = str(value)
-        case list() if len(value) <= MAX_ECHO and all(item is None or type(item) is str for item in value):
-            text = f"[{', '.join('null' if item is None else item for item in value)}]"
-        case dict() if len(value) <= MAX_ECHO and all(item is None or type(item) is str for item in value.values()):
-            text = f"{{{', '.join(f'{key}={item}' for key, item in value.items())}}}"
+        case str() | int() | float() | None:
+            text = _echo_item(value)
+        case list() if len(value) <= MAX_ECHO and all(map(_is_string_or_null, value)):
+            text = f"[{', '.join(map(_echo_item, value))}]"
+        case dict() if len(value) <= MAX_ECHO and all(map(_is_string_or_null, value.values())):
+            text = f"{{{', '.join(f'{key}={_echo_item(item)}' for key, item in value.items())}}}"
         case _:
             return None
     return f"'{text}'" if len(text) <= MAX_ECHO else None
+
+
+def _echo_item(value: str | float | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def _is_string_or_null(value: object) -> bool:
+    return value is None or type(value) is str
