@@ -66,7 +66,7 @@ class Fetcher:
     def __init__(self, config: IndexConfig | None = None, limits: Limits = Limits()) -> None:
         self._given = config
         self._limits = limits
-        self._silent: set[str] = set()  # hosts that did not answer; they are not asked for the next file again
+        self._silent: set[str] = set()  # hosts with ports that did not answer; they are not asked for the next file
 
     def package(self, source: PackageSource, target: IO[bytes], progress: Progress) -> None:
         """Write an archive of the package index into ``target``.
@@ -118,7 +118,7 @@ class Fetcher:
         client = PyPISimple(index.url, session=self._session)
         answer = self._limits.index_answer
         page = self._ask(
-            index.host, answer, lambda: client.get_project_page(source.package, timeout=self._timeouts(answer))
+            index.url, answer, lambda: client.get_project_page(source.package, timeout=self._timeouts(answer))
         )
         for link in page.packages:
             if link.filename == source.archive:
@@ -130,8 +130,9 @@ class Fetcher:
     def _timeouts(self, answer: float) -> tuple[float, float]:
         return min(self._limits.connect, answer), min(self._config.timeout, answer)
 
-    def _ask(self, host: str, seconds: float, call: Callable[[], T]) -> T:
+    def _ask(self, url: str, seconds: float, call: Callable[[], T]) -> T:
         """Return what a host answers within so many seconds, whatever holds it up: its name, a proxy or itself."""
+        host = urlsplit(url).netloc
         if host in self._silent:
             raise _UnavailableError("did not answer a moment ago")
         try:
@@ -144,9 +145,8 @@ class Fetcher:
 
     def _download(self, url: str, wanted: "_Wanted", target: IO[bytes], progress: Progress, answer: float) -> None:
         """Write a file into ``target``, in place of what an earlier attempt wrote there."""
-        host = urlsplit(url).hostname or ""
         deadline = time.monotonic() + self._limits.grace + wanted.size / self._limits.slowest
-        response = self._ask(host, answer, lambda: self._session.get(url, stream=True, timeout=self._timeouts(answer)))
+        response = self._ask(url, answer, lambda: self._session.get(url, stream=True, timeout=self._timeouts(answer)))
         target.seek(0)
         target.truncate()
         with response:

@@ -20,6 +20,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from recognizance.core.errors import SetupError
 
 _SECTIONS = ("global", "install", "download")  # a later one wins
+_MACHINE_FILE = Path("/etc/pip.conf")
 _DEFAULT_TIMEOUT = 15.0  # seconds, pip's own
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
@@ -93,8 +94,8 @@ def load_index_config(environment: Mapping[str, str] | None = None, files: Seque
         indexes=tuple(indexes),
         ignored=tuple(ignored),
         timeout=_seconds(options.get("timeout") or options.get("default-timeout")),
-        cert=options.get("cert") or _uv_cert(environment),
-        client_cert=options.get("client-cert"),
+        cert=_existing(options.get("cert")) or _uv_cert(environment),
+        client_cert=_existing(options.get("client-cert")),
         proxy=options.get("proxy"),
         trusted_hosts=trusted,
     )
@@ -108,7 +109,7 @@ def _config_files(environment: Mapping[str, str]) -> list[Path]:
     user = [Path.home() / ".pip" / "pip.conf", user_config_path("pip") / "pip.conf"]
     if named and Path(named).exists():
         user = []  # as in pip: the named file stands in for the user's
-    files = [*machine, Path("/etc/pip.conf"), *user, Path(sys.prefix) / "pip.conf"]
+    files = [*machine, _MACHINE_FILE, *user, Path(sys.prefix) / "pip.conf"]
     return [*files, Path(named)] if named else files
 
 
@@ -178,8 +179,16 @@ def _seconds(text: str | None) -> float:
     return seconds if seconds > 0 else _DEFAULT_TIMEOUT
 
 
+def _existing(path: str | None) -> str | None:
+    """Return a certificate's path."""
+    if path and not Path(path).expanduser().exists():
+        raise SetupError(f"pip's configuration names the certificate file {path}, which does not exist.")
+    return str(Path(path).expanduser()) if path else None
+
+
 def _uv_cert(environment: Mapping[str, str]) -> str | None:
     """Return uv's certificate file, unless requests has one of its own in the environment."""
     if environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE"):
         return None
-    return environment.get("SSL_CERT_FILE") or None
+    path = environment.get("SSL_CERT_FILE")
+    return path if path and Path(path).exists() else None

@@ -21,7 +21,9 @@ def open_session(config: IndexConfig) -> requests.Session:
     # The digests are of the files themselves; a server that compresses on the way would only confuse that.
     session.headers["Accept-Encoding"] = "identity"
     for host in config.trusted_hosts:
-        session.mount(f"https://{host}/", _UncheckedAdapter())
+        prefixes = [f"https://{host}/"] if ":" in host else [f"https://{host}/", f"https://{host}:"]
+        for prefix in prefixes:
+            session.mount(prefix, _UncheckedAdapter())
     return session
 
 
