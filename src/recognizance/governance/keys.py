@@ -180,8 +180,8 @@ def _derive(key: bytes, purpose: str) -> bytes:
 
 def _open_key(database: Database, path: Path) -> bytes:
     """Return the key of the file, making the file when the database has not known one yet."""
-    key = keyfile.read(path)
-    with database.begin() as connection:
+    with database.begin() as connection:  # in which processes that start together take turns
+        key = keyfile.read(path)
         expected = meta.get(connection, _FINGERPRINT)
         if key is None:
             if expected is not None:

@@ -1,0 +1,86 @@
+"""Real processes on one data folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.faults.worker import Worker
+
+SCRIPT = Path(__file__).with_name("worker.py")
+
+
+class Child:
+    """A worker process."""
+
+    def __init__(self, data: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def say(self, name: str, *arguments: object) -> None:
+        assert self.process.stdin is not None
+        print(json.dumps([name, *arguments]), file=self.process.stdin, flush=True)
+
+    def hear(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def do(self, name: str, *arguments: object) -> Any:
+        self.say(name, *arguments)
+        return self.hear()
+
+    def kill(self) -> list[Any]:
+        """Kill it with SIGKILL, if it is alive; return what it had still said."""
+        if self.process.poll() is not None:
+            return []
+        assert self.process.stdout is not None
+        self.process.kill()
+        self.process.wait()
+        return [json.loads(line) for line in self.process.stdout]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(data: Path) -> Iterator[Callable[[], Child]]:
+    """Start a process on the data folder."""
+    children: list[Child] = []
+
+    def start_one() -> Child:
+        children.append(Child(data))
+        return children[-1]
+
+    yield start_one
+    for child in children:
+        child.kill()
+        for stream in (child.process.stdin, child.process.stdout):
+            if stream:
+                stream.close()
+
+
+@pytest.fixture
+def here(data: Path) -> Iterator[Worker]:
+    """A worker in this process, on a data folder with one empty collection."""
+    spec = importlib.util.spec_from_file_location("faults_worker", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    worker: Worker = module.Worker(data)
+    worker.service.create_collection("c")
+    yield worker
+    worker.service.close()
+    worker.database.close()
