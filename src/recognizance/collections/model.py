@@ -80,6 +80,34 @@ class StoredFace:
     user_id: str | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureFaces:
+    """The embedded faces of one picture, to be stored.
+
+    Attributes:
+        faces: The faces; quality filters are the caller's.
+        picture_digest: SHA-256 of the picture file (``Picture.digest``).
+        external_image_id: The caller's name for the picture, if it has one.
+    """
+
+    faces: Faces
+    picture_digest: bytes
+    external_image_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a write of pictures stored.
+
+    Attributes:
+        pictures: For each picture its faces as they are stored, in the pictures' and faces' order.
+        added: How many faces were not there before.
+    """
+
+    pictures: tuple[tuple[StoredFace, ...], ...]
+    added: int
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A user: some faces of one person under one name.

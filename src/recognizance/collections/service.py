@@ -6,6 +6,7 @@ of it. A search first catches up with what other processes wrote, so that it see
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
@@ -21,7 +22,9 @@ from recognizance.collections.model import (
     FaceDeletions,
     FaceMatch,
     Page,
+    PictureFaces,
     Probes,
+    Stored,
     StoredFace,
     User,
     UserMatch,
@@ -181,9 +184,18 @@ class CollectionService:
             InvalidParameterError: Faces without embeddings, or of another contract than the collection's.
             ServiceQuotaExceededError: The collection would hold more than 20,000,000 faces.
         """
-        new = face_rows.new_faces(faces, picture_digest, contract_version, external_image_id)
+        picture = PictureFaces(faces, picture_digest, external_image_id)
+        return list(self.index_pictures(collection_id, [picture], contract_version=contract_version).pictures[0])
+
+    def index_pictures(self, collection_id: str, pictures: Sequence[PictureFaces], *, contract_version: str) -> Stored:
+        """Store the embedded faces of many pictures in one transaction, all or none; see :meth:`index_faces`."""
+        new = [
+            face_rows.new_faces(one.faces, one.picture_digest, contract_version, one.external_image_id)
+            for one in pictures
+        ]
         with self._change(collection_id) as change:
-            return face_rows.index(change, new, contract_version)
+            stored = iter(face_rows.index(change, [face for faces in new for face in faces], contract_version))
+        return Stored(tuple(tuple(islice(stored, len(faces))) for faces in new), added=len(change.faces))
 
     def list_faces(
         self,
