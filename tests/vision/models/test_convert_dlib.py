@@ -194,13 +194,28 @@ def test_floats_are_read_as_dlib_writes_them(value: float) -> None:
     assert reader.remaining == 0
 
 
-@given(st.binary(max_size=300))
-def test_strings_and_tensors_are_read_as_dlib_writes_them(data: bytes) -> None:
-    values = np.frombuffer(data[: len(data) // 4 * 4], "<f4").astype(float)
-    reader = DlibReader(integer(len(data)) + data + tensor(values))
+@given(st.binary(max_size=300), st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_strings_and_tensors_are_read_as_dlib_writes_them(data: bytes, values: list[float]) -> None:
+    reader = DlibReader(integer(len(data)) + data + tensor(np.array(values)))
     assert reader.string().encode("latin-1") == data
-    np.testing.assert_array_equal(reader.tensor(), values.astype(np.float32))
+    np.testing.assert_array_equal(reader.tensor(), np.array(values, np.float32))
     assert reader.remaining == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
+    network = Network()
+    network.stem[0][0, 0, 0, 0] = value
+    with pytest.raises(SetupError, match="no numbers"):
+        convert(network.written())
+
+
+def test_weights_that_only_double_precision_holds_are_refused() -> None:
+    network = Network()
+    for part in network.stem[:3]:
+        part[:] = 1e30
+    with pytest.raises(SetupError, match="beyond single precision"):
+        convert(network.written())
 
 
 def test_a_network_computes_what_dlib_defines(file: bytes) -> None:

@@ -8,16 +8,18 @@ with the note's for converted ones.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from recognizance.core.errors import SetupError
 from recognizance.core.settings import Settings
 from recognizance.vision.models.convert import CONVERTERS
 from recognizance.vision.models.files import digest_of, locked
-from recognizance.vision.models.install import Installer, convert
 from recognizance.vision.models.manifest import FileSource, Manifest, load_manifests
 from recognizance.vision.models.place import Place, ReadyFile
 from recognizance.vision.models.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from recognizance.vision.models.install import Installer
 
 State = Literal["installed", "missing", "damaged", "refused"]
 
@@ -113,6 +115,8 @@ class ModelStore:
         Raises:
             SetupError: One of the names is not a model.
         """
+        from recognizance.vision.models.install import Installer  # what talks HTTP is of no use to a running server
+
         manifests = [self.manifest(name) for name in names]
         installer = Installer(self._settings.model_mirror)
         return [self._pull_one(manifest, installer, progress or Silent()) for manifest in manifests]
@@ -133,7 +137,7 @@ class ModelStore:
     def _place(self, manifest: Manifest) -> Place:
         return Place(manifest, self._settings)
 
-    def _pull_one(self, manifest: Manifest, installer: Installer, progress: Progress) -> Outcome:
+    def _pull_one(self, manifest: Manifest, installer: "Installer", progress: Progress) -> Outcome:
         present = self._verify_one(manifest)
         if present.state in {"installed", "refused"}:
             return present
@@ -171,6 +175,8 @@ class ModelStore:
 
     def _convert_again(self, place: Place) -> None:
         """Make the converted file out of the published one, after an upgrade brought another converter."""
+        from recognizance.vision.models.install import convert
+
         manifest = place.manifest
         if manifest.conversion is None or not place.published(manifest.files[0]).is_file():
             raise SetupError(_missing(manifest))

@@ -24,6 +24,7 @@ from recognizance.vision.models.convert.dlib_format import (
     Add,
     Affine,
     Convolution,
+    FloatArray,
     FullyConnected,
     Input,
     Layer,
@@ -75,9 +76,15 @@ def _folded(entry: Input, layers: Sequence[Layer]) -> Iterator[Layer]:
         scale = affine.scale.astype(np.float64)
         yield replace(
             layer,
-            weights=(weights * scale[:, None, None, None]).astype(np.float32),
-            biases=(biases * scale + affine.shift).astype(np.float32),
+            weights=_single(weights * scale[:, None, None, None]),
+            biases=_single(biases * scale + affine.shift),
         )
+
+
+def _single(values: NDArray[np.float64]) -> FloatArray:
+    if (np.abs(values) > np.finfo(np.float32).max).any():
+        raise unreadable("weights beyond single precision")
+    return values.astype(np.float32)
 
 
 def _doubles(layer: Convolution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

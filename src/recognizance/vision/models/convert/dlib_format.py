@@ -100,7 +100,10 @@ class DlibReader:
         count = math.prod(shape)
         if min(shape) < 0 or count > _MAX_VALUES:
             raise unreadable(f"a tensor of shape {shape} before offset {self.position}")
-        return np.frombuffer(self.take(4 * count), "<f4").astype(np.float32)
+        values = np.frombuffer(self.take(4 * count), "<f4").astype(np.float32)
+        if not np.isfinite(values).all():
+            raise unreadable(f"values that are no numbers before offset {self.position}")
+        return values
 
     def alias(self) -> tuple[int, ...]:
         """Return the shape of the next alias tensor."""
