@@ -90,6 +90,7 @@ class Server(uvicorn.Server):
                 log_config=None,  # core.log has set logging up
                 access_log=False,  # the application writes its own, which knows operations and error codes
                 server_header=False,
+                proxy_headers=False,  # who asks is what the signature says, not where it came from
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
