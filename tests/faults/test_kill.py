@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.worker import Worker
 
 WRITERS = 2
+TURNS = 2
 
 
 def killed(start: Callable[[], Child], first: int) -> list[Any]:
@@ -38,11 +39,12 @@ def killed(start: Callable[[], Child], first: int) -> list[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # processes take seconds to start where the machine is busy
 def test_what_was_acknowledged_is_there_after_a_kill(here: Worker, start: Callable[[], Child]) -> None:
     indexed: dict[int, str] = {}
     deleted: set[str] = set()
     users: dict[str, list[str]] = {}
-    for turn in range(2):  # the second time on what the first left behind
+    for turn in range(TURNS):  # the second time on what the first left behind
         for one in killed(start, turn * 10_000_000):
             indexed |= {int(number): face_id for number, face_id in one.get("indexed", {}).items()}
             deleted |= set(one.get("deleted", []))
@@ -55,9 +57,11 @@ def test_what_was_acknowledged_is_there_after_a_kill(here: Worker, start: Callab
 
 def check_acknowledged(here: Worker, kept: dict[int, str], deleted: set[str], users: dict[str, list[str]]) -> None:
     stored = {face.face_id: face for face in here.service.list_faces("c", limit=10**9).items}
-    in_flight = set(kept.values()) - stored.keys()
-    # Each process may have deleted one more face than it lived to tell.
-    assert len(in_flight) <= 2 * WRITERS
+    missing = {number for number, face_id in kept.items() if face_id not in stored}
+    # Each process may have deleted one more face than it lived to tell: the first one of a picture in three.
+    assert len(missing) <= TURNS * WRITERS
+    assert {number // 10 % 3 for number in missing if number % 10 == 0} <= {1}
+    assert all(number % 10 == 0 for number in missing)
     assert not deleted & stored.keys()
     for user, face_ids in users.items():
         assert [stored[face_id].user_id for face_id in face_ids] == [user] * len(face_ids)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Child
     from tests.faults.worker import Worker
 
+# Processes take seconds to start where the machine is busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-@pytest.mark.slow
+
 def test_each_process_sees_the_others_writes_in_its_next_search(here: Worker, start: Callable[[], Child]) -> None:
     there = start()
     assert there.hear() == "ready"
@@ -32,7 +34,6 @@ def test_each_process_sees_the_others_writes_in_its_next_search(here: Worker, st
     assert here.search(1, 2) == there.do("search", 1, 2) == [None, None]
 
 
-@pytest.mark.slow
 def test_processes_that_write_at_the_same_time_wait_for_each_other(here: Worker, start: Callable[[], Child]) -> None:
     """Each waits its turn: an error such as "database is locked" would end a process before it is killed."""
     children = [start() for _ in range(3)]
@@ -49,7 +50,6 @@ def test_processes_that_write_at_the_same_time_wait_for_each_other(here: Worker,
         child.kill()
 
 
-@pytest.mark.slow
 def test_processes_that_make_a_database_together_make_one(start: Callable[[], Child]) -> None:
     children = [start() for _ in range(4)]
     assert [child.hear() for child in children] == ["ready"] * 4
