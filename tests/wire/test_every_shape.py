@@ -32,7 +32,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-few = settings(max_examples=5, suppress_health_check=list(HealthCheck), deadline=None)
+few = settings(max_examples=5, suppress_health_check=list(HealthCheck))
 
 
 def near_json(shape: Shape) -> st.SearchStrategy[Any]:

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
 from recognizance.core.errors import SetupError
+from recognizance.wire import health
 from recognizance.wire.server import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_health_is_that_the_process_answers(server: Any) -> None:
@@ -47,7 +50,8 @@ def test_an_unexpected_fault_of_a_check_is_not_shown_to_everybody(serve: Callabl
     assert b"hunter2" not in reply.body
 
 
-def test_readiness_is_not_computed_for_every_caller(serve: Callable[..., Any]) -> None:
+def test_readiness_is_not_computed_for_every_caller(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_FRESH_SECONDS", 1000.0)
     server = serve()
     assert server.request("GET", "/ready").status == 200
     server.ready["database"] = RuntimeError("gone")
@@ -113,9 +117,10 @@ def test_a_port_that_is_taken_is_the_operators_to_cure() -> None:
             listen("127.0.0.1", port)
 
 
-# A server of its own process: signals are for main threads.
+# A server of its own process, for signals go to main threads. Its one operation takes until a file appears.
 _PROGRAM = """
 import sys, time
+from pathlib import Path
 from recognizance.core.log import configure
 from recognizance.core.settings import Settings
 from recognizance.governance.keys import Credential
@@ -124,7 +129,8 @@ from recognizance.wire.app import build_app
 from recognizance.wire.server import serve
 
 def slow(principal, request_id, name, request):
-    time.sleep(1)
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
     return {"CollectionIds": ["finished"]}
 
 settings = Settings(port=0, log_format="json")
@@ -137,31 +143,36 @@ print("closed", flush=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_finishes_its_requests_and_returns(server: Any, number: int) -> None:
-    program = [sys.executable, "-c", _PROGRAM, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"]
+def test_a_server_that_is_told_to_stop_finishes_its_requests_and_returns(
+    server: Any, number: int, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    program = [sys.executable, "-c", _PROGRAM, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", str(go)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        url = process.stdout.readline().strip()
-        client = server.boto(endpoint_url=url)
+        assert process.stderr
+        client = server.boto(endpoint_url=process.stdout.readline().strip())
         answers: list[Any] = []
         thread = threading.Thread(target=lambda: answers.append(client.list_collections()))
         thread.start()
-        assert _is_busy(url)
+        assert _is_busy(client.meta.endpoint_url)
         os.kill(process.pid, number)
+        lines = [json.loads(process.stderr.readline())]
+        while lines[-1]["event"] != "Shutting down":
+            lines.append(json.loads(process.stderr.readline()))
+        go.touch()
         rest, log = process.communicate(timeout=60)
         thread.join(60)
     assert answers[0]["CollectionIds"] == ["finished"]
     assert (rest, process.returncode) == ("closed\n", 0)
-    lines = [json.loads(line) for line in log.splitlines()]
+    lines += map(json.loads, log.splitlines())
     assert [line["operation"] for line in lines if line["logger"] == "recognizance.access"] == ["ListCollections"]
     assert {line["level"] for line in lines} == {"info"}
 
 
 def _is_busy(url: str) -> bool:
     """Wait until a request is being worked on."""
-    from urllib.request import urlopen
-
-    for _ in range(1000):
+    for _ in range(10_000):
         with urlopen(f"{url}/metrics", timeout=10) as page:  # noqa: S310 - our own server
             if b"recognizance_requests_in_progress 1.0" in page.read():
                 return True

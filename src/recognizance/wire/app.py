@@ -18,6 +18,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from recognizance import operations
 from recognizance.core.errors import (
     InternalServerError,
     ServiceError,
@@ -53,7 +54,6 @@ _CLOSE = ((b"connection", b"close"),)
 
 def create_app(services: Services) -> Starlette:
     """Build the application that serves Rekognition's API from these services."""
-    from recognizance import operations  # the room behind the wire; tests of the wire alone do without it
 
     def database_answers() -> None:
         with services.database.read() as connection:
@@ -116,7 +116,7 @@ class Api:
         )
         self._limit = settings.max_concurrent_requests
         self._active = 0
-        # Two threads a core: one computes while the other waits for storage or the database.
+        # Two threads a core: while one computes, the other waits for the database or a bucket.
         threads = min(self._limit, max(4, 2 * (os.cpu_count() or 1)))
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="operation")
 

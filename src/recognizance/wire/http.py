@@ -16,11 +16,10 @@ def canonical_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     commas (Signature Version 4, "Create a canonical request"). Whatever reads a header reads this form, so nobody can
     append a second ``X-Amz-Target`` that is obeyed but not signed. Latin-1 maps bytes to characters one to one.
     """
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1").lower(), b" ".join(raw_value.split()).decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
+    headers: dict[str, list[str]] = {}
+    for name, value in raw:
+        headers.setdefault(name.decode("latin-1").lower(), []).append(b" ".join(value.split()).decode("latin-1"))
+    return {name: ",".join(values) for name, values in headers.items()}
 
 
 @dataclass(frozen=True, slots=True)

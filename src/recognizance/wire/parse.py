@@ -81,29 +81,26 @@ def _document(body: bytes) -> dict[str, Any]:
         raise SerializationError(f"The request body is not valid JSON (at character {error.pos}).") from None
     if not isinstance(document, dict):
         raise SerializationError("The request body must be a JSON object.")
-    if _has_duplicate_keys(body, document):
-        raise SerializationError("The request body has an object with the same key twice.")
+    _check_keys(body, document)
     return document
 
 
-def _has_duplicate_keys(body: bytes, document: dict[str, Any]) -> bool:
-    """Return whether an object in the body repeats a key, which orjson resolves silently.
+def _check_keys(body: bytes, document: dict[str, Any]) -> None:
+    """Refuse a body in which an object repeats a key, which orjson resolves silently.
 
-    Every key of the document stands before a colon. As long as the body has no more colons than the document has
-    keys, there is nothing more to know; that costs one memchr over the body. Otherwise the standard library's
-    parser, which shows every pair, decides.
+    Every key of the document stands before a colon. As long as the body has no more colons than the document has keys,
+    there is nothing more to know; that costs one memchr over the body. Otherwise the standard library's parser, which
+    shows every pair, decides.
     """
-    keys = _count_keys(document)
     at = -1
-    for _ in range(keys + 1):
+    for _ in range(_count_keys(document) + 1):
         at = body.find(b":", at + 1)
         if at < 0:
-            return False
+            return
     try:
         json.loads(body, object_pairs_hook=_refuse_duplicates)
-    except (_DuplicateKeyError, RecursionError):
-        return True
-    return False
+    except RecursionError:
+        raise SerializationError("The request body is nested too deeply.") from None
 
 
 def _count_keys(document: dict[str, Any]) -> int:
@@ -119,13 +116,9 @@ def _count_keys(document: dict[str, Any]) -> int:
     return keys
 
 
-class _DuplicateKeyError(Exception):
-    pass
-
-
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise _DuplicateKeyError
+        raise SerializationError("The request body has an object with the same key twice.")
 
 
 class _Compiler(ShapeCompiler[Parse]):
