@@ -3,6 +3,7 @@
 ``recognizance config show`` prints each value and where it came from. Nothing else reads the environment.
 """
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -167,3 +168,21 @@ def unknown_variables() -> list[str]:
     """Return the names of environment variables that look like settings and are none: mostly slips of the pen."""
     known = {(ENV_PREFIX + name).upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment in which another process of this program runs under these settings, and no others.
+
+    Beside the settings it is this process's own environment. A setting without a value is left out.
+    """
+    passed_on = {name: value for name, value in os.environ.items() if not name.upper().startswith(ENV_PREFIX)}
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return passed_on | {
+        (ENV_PREFIX + name).upper(): _as_variable(value) for name, value in values.items() if value is not None
+    }
+
+
+def _as_variable(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple) else str(value)

@@ -114,12 +114,21 @@ class Analysers:
         with self._lock:
             self._loaded.clear()
 
-    def _load(self, contract: Contract) -> FaceAnalyser:
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the networks.
+
+        Raises:
+            SetupError: The back end that the settings ask for is not installed.
+        """
         if self._runtime is None:
             self._runtime = Runtime(self._settings)
-        load = self._runtime.load
+        return self._runtime
+
+    def _load(self, contract: Contract) -> FaceAnalyser:
+        load = self.runtime.load
         detector, embedder, impostor = (load(self.store.path(name)) for name in contract.model_names)
-        log.info("models loaded", contract=contract.name, version=contract.version, runtime=self._runtime.name)
+        log.info("models loaded", contract=contract.name, version=contract.version, runtime=self.runtime.name)
         return FaceAnalyser(
             contract,
             DETECTORS[contract.detector](detector),

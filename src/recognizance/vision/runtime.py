@@ -34,6 +34,11 @@ class Network(Protocol):
 class Runtime:
     """Loads networks into the back end that the settings choose.
 
+    Attributes:
+        name: ``openvino`` or ``onnxruntime``.
+        precision: ``bf16`` or ``f32``, the arithmetic in use.
+        threads: How many threads run a network.
+
     Args:
         settings: ``runtime``, ``precision`` and ``threads`` decide.
 
@@ -43,12 +48,13 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.threads = settings.threads or len(os.sched_getaffinity(0))
-        self.precision = settings.precision
+        self.precision = "f32"
         self.name = settings.runtime
         self._load: Callable[[Path], Network]
         if settings.runtime in {"auto", "openvino"} and (core := _openvino_core()) is not None:
             self.name = "openvino"
-            self._load = lambda path: _OpenVinoNetwork(core, path, self._openvino_options(core))
+            self.precision = _openvino_precision(core) if settings.precision == "auto" else settings.precision
+            self._load = lambda path: _OpenVinoNetwork(core, path, self._openvino_options())
         elif settings.runtime in {"auto", "onnxruntime"}:
             session = _onnxruntime_session()
             self.name = "onnxruntime"
@@ -67,14 +73,11 @@ class Runtime:
         except RuntimeError as error:
             raise SetupError(f"{path.name} does not load in {self.name}: {error}") from error
 
-    def _openvino_options(self, core: Any) -> dict[str, Any]:  # noqa: ANN401 - OpenVINO ships no types
-        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        amx = capable and _cpu_has_amx()
-        chosen = ("bf16" if amx else "f32") if self.precision == "auto" else self.precision
+    def _openvino_options(self) -> dict[str, Any]:
         return {
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": chosen,
+            "INFERENCE_PRECISION_HINT": self.precision,
         }
 
 
@@ -184,6 +187,11 @@ def _openvino_core() -> Any:  # noqa: ANN401 - OpenVINO ships no types
     except ImportError:
         return None
     return Core()
+
+
+def _openvino_precision(core: Any) -> str:  # noqa: ANN401 - OpenVINO ships no types
+    capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if capable and _cpu_has_amx() else "f32"
 
 
 def _onnxruntime_session() -> Callable[[Path, int], Any]:
