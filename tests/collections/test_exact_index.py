@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 from recognizance.collections.index import ExactIndex, Hits
 
@@ -162,3 +163,9 @@ def test_searches_see_whole_vectors_while_others_come_and_go() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_scan_takes_one_thread() -> None:
+    """Two that wait for each other are slower than one wherever the machine has other work."""
+    ExactIndex(4)
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.threads import one_thread_a_product
 
 _SCORES_AT_ONCE = 1 << 22
 """The most scores held at a time (16 MiB): many probes on many vectors are searched in groups."""
@@ -29,6 +30,7 @@ class ExactIndex:
     """
 
     def __init__(self, dimensions: int, *, block: int = 8192) -> None:
+        one_thread_a_product()
         self._dimensions = dimensions
         self._block = block
         self._blocks: list[NDArray[np.float32]] = []
