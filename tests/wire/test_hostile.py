@@ -198,6 +198,12 @@ def test_requests_sent_at_once_are_answered_in_turn(server: Any) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nFolded: a\r\n b\r\nX y: 1\r\n\r\n",
         b"POST / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"POST * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"POST /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST ?x HTTP/1.1\r\nHost: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )

@@ -50,12 +50,7 @@ class Parser:
     """
 
     def __init__(self, model: ServiceModel) -> None:
-        compiler = _Compiler()
-        self._parsers = {
-            name: compiler.compile(operation.input)
-            for name, operation in model.operations.items()
-            if operation.input is not None
-        }
+        self._parsers = _Compiler().compile_all((name, each.input) for name, each in model.operations.items())
 
     def parse(self, operation: Operation, body: bytes) -> dict[str, Any]:
         """Return the request in a body.

@@ -47,12 +47,7 @@ class Serialiser:
     """
 
     def __init__(self, model: ServiceModel) -> None:
-        compiler = _Compiler()
-        self._serialisers = {
-            name: compiler.compile(operation.output)
-            for name, operation in model.operations.items()
-            if operation.output is not None
-        }
+        self._serialisers = _Compiler().compile_all((name, each.output) for name, each in model.operations.items())
 
     def serialise(self, operation: Operation, result: Mapping[str, Any]) -> bytes:
         """Return the body of a response.

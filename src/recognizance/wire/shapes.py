@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from botocore.model import ListShape, MapShape, Shape, StructureShape
 
@@ -31,6 +31,10 @@ class ShapeCompiler(ABC, Generic[F]):
             self._compiled[name] = self._late(name)
             self._compiled[name] = self._make(shape)
         return self._compiled[name]
+
+    def compile_all(self, shapes: Iterable[tuple[str, Shape | None]]) -> dict[str, F]:
+        """Return the functions for an operation's shape each, by the operation's name, where it has one."""
+        return {name: self.compile(shape) for name, shape in shapes if shape is not None}
 
     def _late(self, name: str) -> F:
         def late(value: Any) -> Any:  # noqa: ANN401 - whatever the compiled function takes and gives

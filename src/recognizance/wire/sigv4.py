@@ -153,17 +153,20 @@ class Verifier:
 
     def _check_time(self, sent: datetime) -> None:
         now = self._now()
-        shown, limit = sent.strftime(_DATE_FORM), now.strftime(_DATE_FORM)
-        if sent < now - MAX_SKEW:
+        earliest, latest = now - MAX_SKEW, now + MAX_SKEW
+        if sent < earliest:
             raise InvalidSignatureError(
-                f"Signature expired: {shown} is now earlier than {(now - MAX_SKEW).strftime(_DATE_FORM)} "
-                f"({limit} - 5 min.)"
+                f"Signature expired: {_stamp(sent)} is now earlier than {_stamp(earliest)} ({_stamp(now)} - 5 min.)"
             )
-        if sent > now + MAX_SKEW:
+        if sent > latest:
             raise InvalidSignatureError(
-                f"Signature not yet current: {shown} is still later than {(now + MAX_SKEW).strftime(_DATE_FORM)} "
-                f"({limit} + 5 min.)"
+                f"Signature not yet current: {_stamp(sent)} is still later than {_stamp(latest)} "
+                f"({_stamp(now)} + 5 min.)"
             )
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime(_DATE_FORM)
 
 
 def _authorization(request: Request) -> Authorization:

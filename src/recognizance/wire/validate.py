@@ -69,12 +69,7 @@ class Validator:
     """
 
     def __init__(self, model: ServiceModel) -> None:
-        compiler = _Compiler()
-        self._checks = {
-            name: compiler.compile(operation.input)
-            for name, operation in model.operations.items()
-            if operation.input is not None
-        }
+        self._checks = _Compiler().compile_all((name, each.input) for name, each in model.operations.items())
 
     def validate(self, operation: Operation, request: dict[str, Any]) -> None:
         """Return when the request obeys the model.
