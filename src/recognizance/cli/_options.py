@@ -1,7 +1,7 @@
 """Options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,3 +13,15 @@ Models = Annotated[
     Path | None, typer.Option("--models", help="Folder of the installed model files.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Contract = Annotated[
+    Literal["auto", "core", "standard"] | None,
+    typer.Option(help="Model contract of new collections; auto takes the best one installed.", show_default=False),
+]
+Collection = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="The collection.")]
+Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="A JPEG or PNG file.")]
+Draw = Annotated[
+    Path | None,
+    typer.Option("--draw", metavar="FILE", help="Write the picture with what was found drawn in.", show_default=False),
+]
+Threshold = Annotated[float, typer.Option(min=0, max=100, help="Least similarity, 0 to 100, that counts as a match.")]

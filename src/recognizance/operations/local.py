@@ -1,0 +1,136 @@
+"""What the command line does beyond the API's operations, by the same rules: authorised, and validated by its caller.
+
+Rekognition searches for the largest face of a picture only, and indexes one picture a request. Whoever has the
+pictures on disk wants every face of a group photograph named, and a folder of 100,000 portraits stored in one go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from recognizance.collections.model import PictureFaces, Probes
+from recognizance.governance.roles import authorize
+from recognizance.operations.images import read_picture
+from recognizance.operations.rendering import face_detail, face_matches
+from recognizance.operations.selection import select_to_index
+from recognizance.vision.image import MAX_OBJECT_BYTES, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_rekognition import type_defs as aws
+    from mypy_boto3_rekognition.literals import QualityFilterType
+
+    from recognizance.operations.context import Context
+
+
+def search_every_face(context: Context, request: aws.SearchFacesByImageRequestTypeDef) -> dict[str, Any]:
+    """Search a collection for each face of a picture; nothing is kept.
+
+    Args:
+        context: Who asks, and where.
+        request: As for SearchFacesByImage.
+
+    Returns:
+        ``FaceModelVersion``, and under ``Faces`` for each face, the largest first, its ``FaceDetail`` and its
+        ``FaceMatches``.
+
+    Raises:
+        AccessDeniedError: The principal may not search.
+        ServiceError: The collection does not exist, or the picture cannot be read.
+    """
+    authorize(context.principal, "SearchFacesByImage")
+    collections, collection_id = context.services.collections, request["CollectionId"]
+    contract = collections.contract(collection_id)
+    picture = read_picture(context, request["Image"])
+
+    analyser = context.services.analysers.get(contract.name)
+    faces = analyser.embed(picture, analyser.detect(picture))
+    found = collections.search_faces(
+        collection_id,
+        Probes.of(faces, contract.version),
+        threshold=request.get("FaceMatchThreshold", 80.0),
+        limit=request.get("MaxFaces", 4096),
+    )
+    return {
+        "FaceModelVersion": contract.version,
+        "Faces": [
+            {"FaceDetail": face_detail(faces, row), "FaceMatches": face_matches(matches)}
+            for row, matches in enumerate(found)
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """A picture's faces, ready to be stored.
+
+    Attributes:
+        picture: The faces that the quality filter lets pass; possibly none.
+        rejected: For each other face the reasons why not, as in ``UnindexedFace.Reasons``.
+    """
+
+    picture: PictureFaces
+    rejected: tuple[tuple[str, ...], ...]
+
+
+class BulkIndexer:
+    """Indexes many pictures: analysed one by one in any thread, stored many in one transaction.
+
+    What is stored is what IndexFaces would have stored, with the same ids.
+
+    Args:
+        context: Who asks, and where.
+        collection_id: The collection.
+        quality_filter: As for IndexFaces.
+        max_faces: As for IndexFaces; None stores every face.
+
+    Raises:
+        AccessDeniedError: The principal may not index.
+        ResourceNotFoundError: There is no such collection.
+        SetupError: A model of the collection's contract is not installed.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        collection_id: str,
+        *,
+        quality_filter: QualityFilterType = "AUTO",
+        max_faces: int | None = None,
+    ) -> None:
+        authorize(context.principal, "IndexFaces")
+        self._collections, self._collection_id = context.services.collections, collection_id
+        self._contract = self._collections.contract(collection_id)
+        self._analyser = context.services.analysers.get(self._contract.name)
+        self._filter, self._max_faces = quality_filter, max_faces
+
+    def analyse(self, data: bytes, external_image_id: str | None) -> Analysed:
+        """Find and embed the faces of a picture file of at most 15 MiB. Safe to call from many threads.
+
+        Raises:
+            InvalidImageFormatError: Not a JPEG or PNG that decodes.
+            ImageTooLargeError: Too many bytes or pixels.
+            InvalidParameterError: The picture is too small.
+        """
+        picture = decode(data, max_bytes=MAX_OBJECT_BYTES)
+        found = self._analyser.detect(picture)
+        selection = select_to_index(found, self._filter, self._max_faces)
+        faces = self._analyser.embed(picture, found[selection.kept])
+        rejected = cast("Mapping[int, list[str]]", selection.reasons)
+        return Analysed(
+            PictureFaces(faces, picture.digest, external_image_id), tuple(tuple(why) for why in rejected.values())
+        )
+
+    def store(self, pictures: Sequence[Analysed]) -> int:
+        """Store the faces of these pictures, all or none; return how many were not there before.
+
+        Raises:
+            ResourceNotFoundError: The collection was deleted meanwhile.
+            ServiceQuotaExceededError: The collection would hold more than 20,000,000 faces.
+        """
+        faces = [one.picture for one in pictures]
+        return self._collections.index_pictures(
+            self._collection_id, faces, contract_version=self._contract.version
+        ).added
