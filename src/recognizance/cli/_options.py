@@ -25,3 +25,13 @@ Draw = Annotated[
     typer.Option("--draw", metavar="FILE", help="Write the picture with what was found drawn in.", show_default=False),
 ]
 Threshold = Annotated[float, typer.Option(min=0, max=100, help="Least similarity, 0 to 100, that counts as a match.")]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", help="Address to listen on; 0.0.0.0 for all. [default: 127.0.0.1]", show_default=False),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port", min=0, max=65535, help="Port to listen on; 0 takes a free one. [default: 8111]", show_default=False
+    ),
+]

@@ -1,16 +1,12 @@
 """``recognizance serve``: the server."""
 
-from typing import Annotated
-
-import typer
 from rich.markup import escape
 
 from recognizance.cli._keys import environment_block
-from recognizance.cli._options import Contract, Data, Json, Models
+from recognizance.cli._options import Contract, Data, Host, Json, Models, Port
 from recognizance.cli._output import messages, plain_errors, print_json
 from recognizance.core import log
 from recognizance.core.settings import load_settings
-from recognizance.governance.keys import NewKey
 from recognizance.governance.roles import ADMINISTRATOR
 from recognizance.operations import Services
 from recognizance.wire import server
@@ -19,15 +15,8 @@ from recognizance.wire import server
 @plain_errors
 def command(
     data: Data = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all. [default: 127.0.0.1]", show_default=False)
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="Port to listen on; 0 takes a free one. [default: 8111]", show_default=False
-        ),
-    ] = None,
+    host: Host = None,
+    port: Port = None,
     contract: Contract = None,
     models: Models = None,
     json: Json = False,
@@ -42,13 +31,14 @@ def command(
     services = Services.open(settings)
     try:
         services.analysers.default()  # loads the models: a server without any would answer errors only
-        first_key = None if services.keys.list() else services.keys.create(ADMINISTRATOR)
-        server.run(services, settings, lambda url: _announce(url, first_key, settings.region, json=json))
+        server.run(services, settings, lambda url: _announce(url, services, json=json))
     finally:
         services.close()
 
 
-def _announce(url: str, first_key: NewKey | None, region: str, *, json: bool) -> None:
+def _announce(url: str, services: Services, *, json: bool) -> None:
+    # Not before the server accepts requests: a key made by a start that failed would never be seen again.
+    first_key = None if services.keys.list() else services.keys.create(ADMINISTRATOR)
     if json:
         shown = {"Endpoint": url}
         if first_key is not None:
@@ -58,7 +48,7 @@ def _announce(url: str, first_key: NewKey | None, region: str, *, json: bool) ->
     out = messages()
     if first_key is not None:
         out.print("\nThis data folder is new. Its first access key may do everything; it is shown only now:\n")
-        out.print(escape(environment_block(url, region, first_key)), soft_wrap=True)
+        out.print(escape(environment_block(url, services.settings.region, first_key)), soft_wrap=True)
         out.print("\nPaste these lines into a shell, and every AWS SDK and CLI in it talks to this server:")
         out.print("  aws rekognition list-collections", style="bold")
     out.print(f"\nServing the Rekognition API at [bold]{url}[/bold]. Ctrl-C ends it.\n")
