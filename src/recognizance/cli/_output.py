@@ -24,7 +24,7 @@ def console() -> Console:
 
 def messages() -> Console:
     """Return the console of progress and remarks, on standard error, so that output can be piped."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
 
 
 def bar(percentage: float, *, good: bool, width: int = 10) -> Text:

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from recognizance.cli._options import Contract, Data, Host, Json, Models, Port
 from recognizance.cli._output import console, messages, plain_errors, print_json
@@ -65,5 +66,8 @@ def _value(settings: Settings, name: str) -> Any:  # noqa: ANN401 - of each sett
     if isinstance(value, SecretStr):
         return "********"
     if name == "database_url" and value is not None:
-        return make_url(value).render_as_string(hide_password=True)
+        try:
+            return make_url(value).render_as_string(hide_password=True)
+        except ArgumentError:
+            return "********"  # no URL, so nobody knows what of it is a password
     return value

@@ -1,6 +1,7 @@
 """Bringing a database's schema up to date, inside the transaction of whoever opens it."""
 
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
@@ -10,6 +11,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from recognizance.core.errors import SetupError
+
+State = Literal["empty", "older", "current", "newer"]
+"""How a schema compares with the one that this version of the program knows."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -22,6 +26,21 @@ def configuration(connection: Connection) -> Config:
     config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config
+
+
+def state(connection: Connection) -> State:
+    """Tell how a database's schema compares with this version of the program, changing nothing."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(configuration(connection))
+    if current is None:
+        return "empty"
+    if current == scripts.get_current_head():
+        return "current"
+    try:
+        scripts.get_revision(current)
+    except CommandError:
+        return "newer"
+    return "older"
 
 
 def migrate(connection: Connection) -> None:
