@@ -1,7 +1,7 @@
 """The faces that our small networks and tables are made from, embedded once and kept in a cache.
 
 Labeled Faces in the Wild (people in folders, one picture a file) and UTKFace (``age_gender_race_time.jpg``). Only the
-largest face of a picture counts. The pictures themselves never leave their folder, and nothing derived from a single
+most prominent face of a picture counts. The pictures themselves never leave their folder, and nothing derived from a single
 person's face is written into the project.
 """
 
@@ -74,10 +74,10 @@ def gallery(options: argparse.Namespace, name: str) -> Gallery:
         network = analyser(options.contract)
         names, rows = [], []
         for path, picture in pictures(root, sorted(root.rglob("*.jpg"))):
-            faces = network.detect(picture)
-            if len(faces):
+            face = network.detect(picture).most_prominent()
+            if len(face):
                 names.append(path)
-                rows.append(network.embed(picture, faces[:1]).embeddings)
+                rows.append(network.embed(picture, face).embeddings)
             if len(names) % 1000 == 0:
                 print(f"{name}: {len(names)} faces", flush=True)
         np.savez(kept, names=np.array(names), embeddings=np.concatenate(rows))

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(1)
 
 
 def some(n: int) -> Faces:
-    boxes = np.stack([np.array([10, 20, 60 + i, 90], np.float32) for i in range(n)])
+    boxes = np.array([[10, 20, 60 + i, 90] for i in range(n)], np.float32).reshape(n, 4)
     landmarks = np.tile(MOBILEFACENET.template, (n, 1, 1)).astype(np.float32)
     scores = np.full(n, 0.9, np.float32)
     faces = Faces.detected((200, 100), boxes, scores, landmarks)
@@ -32,6 +32,13 @@ def test_rows_can_be_chosen_and_walked() -> None:
     assert faces[[2, 0]].boxes[0, 2] == 62
     assert [len(face) for face in faces] == [1, 1, 1]
     assert len(faces[faces.areas > 1e9]) == 0
+
+
+def test_the_prominent_face_is_the_one_in_the_middle_and_not_a_larger_bystander() -> None:
+    faces = some(2)
+    boxes = np.array([[0, 0, 60, 60], [75, 25, 125, 75]], np.float32)
+    assert replace(faces, boxes=boxes).most_prominent().boxes[0, 0] == 75
+    assert len(some(0).most_prominent()) == 0
 
 
 def test_boxes_are_given_as_ratios() -> None:

@@ -1,7 +1,5 @@
 """Alignment: five landmarks to the chip that an embedding network was trained on."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,22 +25,24 @@ def similarity_transforms(landmarks: FloatArray, template: FloatArray) -> FloatA
 
 
 def chips(pixels: NDArray[np.uint8], landmarks: FloatArray, template: FloatArray, side: int) -> NDArray[np.uint8]:
-    """Cut (n, side, side, 3) uint8 RGB chips of the faces with these landmarks out of an RGB picture.
-
-    A face much larger than the chip is shrunk by area averaging first: a bilinear warp alone would skip pixels and
-    alias. What lies beyond the picture's edge repeats the edge.
-    """
+    """Cut (n, side, side, 3) uint8 RGB chips of the faces with these landmarks out of an RGB picture."""
     result = np.empty((len(landmarks), side, side, 3), np.uint8)
     for i, transform in enumerate(similarity_transforms(landmarks, template)):
-        result[i] = _warp(pixels, transform, side)
+        result[i] = warp(pixels, transform, side)
     return result
 
 
-def _warp(pixels: NDArray[np.uint8], transform: FloatArray, side: int) -> Any:  # noqa: ANN401 - OpenCV's array type
+def warp(pixels: NDArray[np.uint8], transform: FloatArray, side: int) -> NDArray[np.uint8]:
+    """Return the (side, side, 3) part of a picture that a (2, 3) similarity transform maps onto it.
+
+    A face much larger than the result is shrunk by area averaging first: a bilinear warp alone would skip pixels and
+    alias. What lies beyond the picture's edge repeats the edge.
+    """
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     if scale < 0.5:
         pixels, transform = _shrunk_region(pixels, transform, side, scale)
-    return cv2.warpAffine(pixels, transform, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    chip = cv2.warpAffine(pixels, transform, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(chip, np.uint8)
 
 
 def _shrunk_region(

@@ -21,6 +21,7 @@ from recognizance.vision.image import Picture
 from recognizance.vision.models import ModelStore
 from recognizance.vision.pose import head_pose
 from recognizance.vision.quality import measure
+from recognizance.vision.refine import LandmarkRefiner
 from recognizance.vision.runtime import Network, Runtime
 
 log = structlog.get_logger(__name__)
@@ -35,17 +36,27 @@ class FaceAnalyser:
     Args:
         contract: The contract whose networks these are.
         detector: Finds faces.
+        refiner: Finds their landmarks again, where the detector's are not good enough.
         embedder: Embeds them.
         impostor: (n, dimensions) embeddings to (n, 1) impostor levels.
     """
 
-    def __init__(self, contract: Contract, detector: Detector, embedder: Embedder, impostor: Network) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        detector: Detector,
+        refiner: LandmarkRefiner | None,
+        embedder: Embedder,
+        impostor: Network,
+    ) -> None:
         self.contract = contract
-        self._detector, self._embedder, self._impostor = detector, embedder, impostor
+        self._detector, self._refiner, self._embedder, self._impostor = detector, refiner, embedder, impostor
 
     def detect(self, picture: Picture) -> Faces:
         """Return the picture's faces, 100 at most, largest first, with pose and quality and without embeddings."""
         found = find_faces(self._detector, picture.pixels)
+        if self._refiner is not None:
+            found = found._replace(landmarks=self._refiner(picture.pixels, found.boxes, found.landmarks))
         faces = Faces.detected((picture.width, picture.height), *found)
         if len(faces):
             faces = replace(faces, pose=head_pose(faces.landmarks))
@@ -126,12 +137,16 @@ class Analysers:
         return self._runtime
 
     def _load(self, contract: Contract) -> FaceAnalyser:
-        load = self.runtime.load
-        detector, embedder, impostor = (load(self.store.path(name)) for name in contract.model_names)
-        log.info("models loaded", contract=contract.name, version=contract.version, runtime=self.runtime.name)
-        return FaceAnalyser(
+        def load(name: str) -> Network:
+            return self.runtime.load(self.store.path(name))
+
+        refiner = LandmarkRefiner(CenterFace(load(contract.refiner))) if contract.refiner else None
+        analyser = FaceAnalyser(
             contract,
-            DETECTORS[contract.detector](detector),
-            ChipEmbedder(embedder, CHIP_FORMATS[contract.embedder], contract.dimensions),
-            impostor,
+            DETECTORS[contract.detector](load(contract.detector)),
+            refiner,
+            ChipEmbedder(load(contract.embedder), CHIP_FORMATS[contract.embedder], contract.dimensions),
+            load(contract.impostor),
         )
+        log.info("models loaded", contract=contract.name, version=contract.version, runtime=self.runtime.name)
+        return analyser

@@ -77,7 +77,7 @@ class VerificationReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Embedded:
-    """The largest face of each picture: rows by path, and the paths of those without a face."""
+    """The most prominent face of each picture: rows by path, and the paths of those without a face."""
 
     rows: dict[str, int]
     embeddings: FloatArray
@@ -115,7 +115,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def evaluate_verification(
     analyser: FaceAnalyser, images: Path, pairs: list[Pair], progress: Callable[[int, int], None]
 ) -> VerificationReport:
-    """Embed the largest face of every picture below a folder and measure error rates.
+    """Embed the most prominent face of every picture below a folder and measure error rates.
 
     Args:
         analyser: The model contract to measure.
@@ -162,7 +162,7 @@ def _embed_all(
             picture = decode(path.read_bytes())
         except (ServiceError, OSError):
             return None
-        faces = analyser.embed(picture, analyser.detect(picture)[:1])
+        faces = analyser.embed(picture, analyser.detect(picture).most_prominent())
         if faces.embeddings is None or faces.impostor_levels is None or not len(faces):
             return None
         return faces.embeddings[0], faces.impostor_levels

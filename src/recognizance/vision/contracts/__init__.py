@@ -28,6 +28,7 @@ class Contract:
         version: Digits and dots, the FaceModelVersion of the API. The first number names the contract, the second
             changes whenever an embedding, an impostor level or the meaning of a similarity does.
         detector: Model name of the detector.
+        refiner: Model name of the network that places its landmarks better, if it needs one.
         embedder: Model name of the embedding network.
         impostor: Model name of the impostor-level network.
         dimensions: Length of an embedding.
@@ -39,6 +40,7 @@ class Contract:
     name: str
     version: str
     detector: str
+    refiner: str | None
     embedder: str
     impostor: str
     dimensions: int
@@ -47,9 +49,9 @@ class Contract:
     quality_weights: FloatArray
 
     @property
-    def model_names(self) -> tuple[str, str, str]:
+    def model_names(self) -> tuple[str, ...]:
         """The models that must be installed."""
-        return self.detector, self.embedder, self.impostor
+        return tuple(name for name in (self.detector, self.refiner, self.embedder, self.impostor) if name)
 
     def similarity(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return the similarities, 0 to 100, of scores: 80, 90 and 99 at false match rates 1e-3, 1e-4 and 1e-6.
@@ -79,6 +81,7 @@ def load_contract(name: str) -> Contract:
         name=name,
         version=data["version"],
         detector=data["detector"],
+        refiner=data["refiner"],
         embedder=data["embedder"],
         impostor=data["impostor"],
         dimensions=data["dimensions"],

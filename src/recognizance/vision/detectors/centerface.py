@@ -1,6 +1,5 @@
 """CenterFace: an anchor-free detector at stride 4 (Xu et al., 2019, https://arxiv.org/abs/1911.03599)."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +25,14 @@ class CenterFace:
 
     def __call__(self, pixels: NDArray[np.uint8], scale: float) -> Detections:
         """Find faces at one scale; see :class:`recognizance.vision.detectors.Detector`."""
-        blob = cv2.dnn.blobFromImage(network_input(pixels, scale))
-        heat, sizes, offsets, landmarks = (output[0] for output in self._network(np.asarray(blob, np.float32)))
-        return suppress(self._decode(heat[0], sizes, offsets, landmarks), overlap=0.3).scaled(1 / scale)
+        (found,) = self.batch(network_input(pixels, scale)[None])
+        return found.scaled(1 / scale)
+
+    def batch(self, pictures: NDArray[np.uint8]) -> list[Detections]:
+        """Find faces in each of (n, h, w, 3) RGB pictures whose sides are multiples of 32."""
+        planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)
+        outputs = self._network(planes)
+        return [suppress(self._decode(heat[0], *rest), overlap=0.3) for heat, *rest in zip(*outputs, strict=True)]
 
     def _decode(
         self, heat: FloatArray, log_sizes: FloatArray, offsets: FloatArray, landmarks: FloatArray

@@ -1,0 +1,62 @@
+"""Calibrate a contract's similarity: 80, 90 and 99 at false match rates 1e-3, 1e-4 and 1e-6.
+
+    uv run --group training python training/similarity.py --data FOLDER --contract standard
+
+The false match rate of a score is read off the non-mated pairs of Labeled Faces in the Wild, each face's impostor level
+being predicted by a network that never saw the person. The few pairs that decide the rates from 1e-5 on are mostly
+wrong labels and relatives, so that from there the curve is continued as the tail of a normal distribution, fitted where
+there are pairs in plenty: the logarithm of the rate as a quadratic of the score.
+"""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from faces import arguments, gallery
+from impostor import halves, held_out_levels, threshold_at
+from recognizance.vision.metrics import PairScores
+
+CONTRACTS = Path(__file__).parents[1] / "src/recognizance/vision/contracts"
+# Similarity by -log10 of the false match rate. The three named points are the promise; between and around them it is
+# straight, from 0 where everybody matches to 100 where one pair in ten thousand million would.
+ANCHORS = {0.0: 0.0, 1.0: 50.0, 2.0: 70.0, 3.0: 80.0, 4.0: 90.0, 5.0: 95.0, 6.0: 99.0, 10.0: 100.0}
+COUNTED = (0.3, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
+FITTED = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
+EXTRAPOLATED = (5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0)
+
+
+def main(options: Namespace) -> None:
+    """Write the similarity table into the contract's file."""
+    lfw, utk = gallery(options, "lfw"), gallery(options, "utkface")
+    levels, _ = held_out_levels(lfw, utk)
+    half = halves(lfw.people)
+    parts = [PairScores.of_all_pairs(lfw.embeddings[rows], levels[rows], lfw.people[rows]) for rows in (half, ~half)]
+    pairs = PairScores(parts[0].mated + parts[1].mated, parts[0].non_mated + parts[1].non_mated)
+    rates = np.array(COUNTED)
+    scores = [threshold_at(pairs, 10**-rate) for rate in COUNTED]
+    fitted = [threshold_at(pairs, 10**-rate) for rate in FITTED]
+    # Score as a quadratic of the rate's logarithm is the same tail, read the other way, and cannot fail to rise.
+    tail = np.polyfit(FITTED, fitted, 2)
+    slope = np.polyder(np.poly1d(tail))(np.array(EXTRAPOLATED))
+    if (slope <= 0).any():
+        raise SystemExit(f"the fitted tail turns back: {tail}")
+    rates = np.concatenate([[0.0], rates, EXTRAPOLATED])
+    scores = [-1.5, *scores, *np.polyval(tail, EXTRAPOLATED)]
+    table = {
+        "pictures": len(lfw.names),
+        "non_mated_pairs": int(pairs.non_mated.sum()),
+        "false_match_rates": [float(f"{10**-rate:.3g}") for rate in rates],
+        "scores": [round(float(score), 5) for score in scores],
+        "similarities": np.interp(rates, list(ANCHORS), list(ANCHORS.values())).round(3).tolist(),
+    }
+    path = CONTRACTS / f"{options.contract}.json"
+    contract = json.loads(path.read_text())
+    contract["similarity_table"] = table
+    path.write_text(json.dumps(contract, indent=1) + "\n")
+    print(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__))
