@@ -1,8 +1,8 @@
 """The faces that our small networks and tables are made from, embedded once and kept in a cache.
 
 Labeled Faces in the Wild (people in folders, one picture a file) and UTKFace (``age_gender_race_time.jpg``). Only the
-most prominent face of a picture counts. The pictures themselves never leave their folder, and nothing derived from a single
-person's face is written into the project.
+most prominent face of a picture counts. The pictures themselves never leave their folder, and nothing derived from a
+single person's face is written into the project.
 """
 
 import argparse
