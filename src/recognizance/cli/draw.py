@@ -4,6 +4,7 @@ Everything is measured in parts of the picture, which is first brought to a size
 portrait and a 60-megapixel photograph come out equally readable.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -125,7 +126,7 @@ def annotate(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
 
 def caption(image: Image.Image, text: str, note: str = "") -> Image.Image:
     """Return the picture with a line of text below it, and a smaller one below that."""
-    size = max(16, round(max(image.size) / 46))
+    size = max(16, round(math.sqrt(image.width * image.height) / 30))
     font = _fitting(text, size, image.width * 0.94)
     small = _fitting(note, round(size * 0.8), image.width * 0.94)
     space = round(size * 0.7)
@@ -179,7 +180,7 @@ class _Painter:
     def __init__(self, layer: Image.Image, marks: Sequence[Mark]) -> None:
         self._draw = ImageDraw.Draw(layer)
         self._width, self._height = layer.size
-        self._unit = max(layer.size) / 1000
+        self._unit = math.sqrt(self._width * self._height) / 800
         self._frames = [self._pixels(one.box) for one in marks]
         self._labels: list[Rectangle] = []
 
@@ -191,7 +192,7 @@ class _Painter:
         """Draw a box, with a dark edge so that it shows on light ground too."""
         box = self._pixels(one.box)
         side = min(box[2] - box[0], box[3] - box[1])
-        line = max(3.0, min(4 * self._unit, side / 18))
+        line = max(3.0, min(3.2 * self._unit, side / 18))
         radius = side * 0.08
         self._draw.rounded_rectangle(_grown(box, line * 0.5), radius, None, (0, 0, 0, 110), round(line * 2))
         self._draw.rounded_rectangle(box, radius, None, (*one.colour, 255), round(line))

@@ -60,7 +60,7 @@ def pull(
     settings = load_settings(data=data, models=models)
     store = ModelStore(settings)
     wanted = _wanted(names, contract)
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         outcomes = store.pull(wanted, progress)
     report = _contracts_report(store, settings)
     if json:
@@ -211,7 +211,7 @@ class _Progress:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """Show a progress bar on standard error, if that is a terminal."""
     terminal = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
