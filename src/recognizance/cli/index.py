@@ -42,7 +42,9 @@ Report = Callable[[Path, str, str], None]
 
 @plain_errors
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder of JPEG and PNG files; sub-folders are searched too.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of JPEG and PNG files; sub-folders are searched too.")
+    ],
     *,
     collection: Collection,
     create: Annotated[bool, typer.Option("--create", help="Create the collection if it does not exist.")] = False,
@@ -59,14 +61,20 @@ def command(
         typer.Option(help="How good a face must be to be stored.", case_sensitive=False),
     ] = "AUTO",
     max_faces: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Store at most so many faces of a picture.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=1, max=100, help="Store at most so many faces of a picture.", show_default=False),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=256, help="Pictures worked on at once. [default: two a core]", show_default=False),
+        typer.Option(
+            metavar="N", min=1, max=256, help="Pictures worked on at once. [default: two a core]", show_default=False
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write a CSV file of the files that were refused, and why.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a CSV file of the files that were refused, and why.", show_default=False
+        ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Do files again that an earlier run has done.")] = False,
     data: Data = None,

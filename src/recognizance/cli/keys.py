@@ -87,7 +87,9 @@ def list_keys(data: Data = None, json: Json = False) -> None:
 @app.command()
 @plain_errors
 def disable(
-    access_key_id: Annotated[str, typer.Argument(help="The id of the key, from `recognizance keys list`.")],
+    access_key_id: Annotated[
+        str, typer.Argument(metavar="KEY", help="The id of the key, from `recognizance keys list`.")
+    ],
     data: Data = None,
     json: Json = False,
 ) -> None:

@@ -20,7 +20,7 @@ def command(
     *,
     collection: Collection,
     threshold: Threshold = 80.0,
-    max_faces: Annotated[int, typer.Option(min=1, max=4096, help="Most matches for each face.")] = 10,
+    max_faces: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Most matches for each face.")] = 10,
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="Search for every face, not the largest only.")
     ] = False,

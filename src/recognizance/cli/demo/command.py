@@ -73,7 +73,9 @@ class Outcome:
 
 @plain_errors
 def command(
-    output: Annotated[Path, typer.Option(help="Folder for the pictures that are drawn.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the pictures that are drawn.")] = Path(
+        "demo-output"
+    ),
     contract: Contract = None,
     models: Models = None,
     json: Json = False,
