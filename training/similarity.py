@@ -30,7 +30,7 @@ EXTRAPOLATED = (5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0)
 def main(options: Namespace) -> None:
     """Write the similarity table into the contract's file."""
     lfw, utk = gallery(options, "lfw"), gallery(options, "utkface")
-    levels, _ = held_out_levels(lfw, utk)
+    levels, _ = held_out_levels(options, lfw, utk)
     half = halves(lfw.people)
     parts = [PairScores.of_all_pairs(lfw.embeddings[rows], levels[rows], lfw.people[rows]) for rows in (half, ~half)]
     pairs = PairScores(parts[0].mated + parts[1].mated, parts[0].non_mated + parts[1].non_mated)

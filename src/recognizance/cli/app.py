@@ -24,6 +24,8 @@ COMMANDS = {
     "detect": "Find the faces of a picture.",
     "config": "Show the settings.",
     "doctor": "Check that this machine is fit to serve, and name cures.",
+    "evaluate": "Measure error rates on pictures of your own.",
+    "bench": "Measure how fast this machine is.",
 }
 """The commands, in the order of the help, each with its first line. ``name`` lives in ``recognizance.cli.name``: an
 ``app`` where it has sub-commands, a ``command`` otherwise."""
