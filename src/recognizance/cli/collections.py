@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection'
 def list_collections(data: Data = None, json: Json = False) -> None:
     """List the collections, oldest first, with what they hold."""
     with open_session(load_settings(data=data)) as session:
-        found = [_described(session, name) for name in _names(session)]
+        found = [_described(session, name) for name in names(session)]
     if json:
         print_json(found)
         return
@@ -88,14 +88,15 @@ def delete(name: Name, data: Data = None, yes: Yes = False, json: Json = False) 
     messages().print(f"Deleted {escape(name)}.")
 
 
-def _names(session: Session) -> list[str]:
-    names: list[str] = []
+def names(session: Session, *, page_size: int = 4096) -> list[str]:
+    """Return the ids of every collection, oldest first, asked for a page at a time."""
+    found: list[str] = []
     more: dict[str, str] = {}
     while True:
-        page = session.call("ListCollections", **more)
-        names += page["CollectionIds"]
+        page = session.call("ListCollections", MaxResults=page_size, **more)
+        found += page["CollectionIds"]
         if "NextToken" not in page:
-            return names
+            return found
         more = {"NextToken": page["NextToken"]}
 
 

@@ -24,7 +24,9 @@ def command(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Compare the largest face of picture A with every face of picture B. Nothing is kept.
+    """Compare the face of one picture with those of another.
+
+    The largest face of picture A is compared with every face of picture B. Nothing is kept.
 
     A similarity of 80 is reached by one pair of strangers in a thousand, 90 by one in ten thousand, 99 by one in a
     million.

@@ -19,9 +19,10 @@ def command(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Find the faces of a picture: where they are, which way they look, how good they are.
+    """Find the faces of a picture.
 
-    At most the 100 largest, the largest first. Nothing is kept.
+    Each is described: where it is, which way it looks, how bright and sharp it is. At most the 100 largest are found,
+    the largest first. Nothing is kept.
     """
     with open_session(load_settings(data=data, contract=contract, models=models)) as session:
         found = session.call("DetectFaces", Image=session.image(picture))

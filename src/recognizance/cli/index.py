@@ -82,7 +82,7 @@ def command(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Store the faces of every picture in a folder in a collection.
+    """Store the faces of a folder of pictures in a collection.
 
     It may be interrupted and run again: files that are done and have not changed are skipped. Files that are no
     pictures are passed over; pictures that cannot be used are counted and do not stop the others.

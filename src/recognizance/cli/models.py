@@ -18,7 +18,10 @@ from recognizance.vision.models import Manifest, ModelStore, Outcome, Progress
 
 app = typer.Typer(no_args_is_help=True, help="List, install and examine the models.")
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", show_default=False)]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="MODEL", help="Models by name; see `models list`.", show_default=False),
+]
 
 
 @app.command("list")
@@ -91,7 +94,12 @@ def verify(names: Names = None, data: Data = None, models: Models = None, json: 
 
 @app.command()
 @plain_errors
-def show(name: str, data: Data = None, models: Models = None, json: Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name; see `models list`.")],
+    data: Data = None,
+    models: Models = None,
+    json: Json = False,
+) -> None:
     """Show all that is known of a model: source, digests, licence and what it was trained on."""
     store = ModelStore(load_settings(data=data, models=models))
     manifest = store.manifest(name)

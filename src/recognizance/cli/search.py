@@ -29,7 +29,10 @@ def command(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Find the stored faces that resemble the faces of a picture. Nothing is kept."""
+    """Find the people of a picture in a collection.
+
+    The answer is the stored faces that resemble the largest face of the picture, or each of its faces. Nothing is kept.
+    """
     with open_session(load_settings(data=data, models=models)) as session:
         request = {
             "CollectionId": collection,

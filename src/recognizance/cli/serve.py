@@ -21,7 +21,9 @@ def command(
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Serve the Rekognition API until Ctrl-C or SIGTERM.
+    """Serve the Rekognition API.
+
+    It ends at Ctrl-C or SIGTERM, after the requests that were begun.
 
     On the first start in an empty data folder an administrator's access key is made and shown, once. With --json the
     URL, and that key where one is made, are printed as one JSON document as soon as the server accepts requests.
