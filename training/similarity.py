@@ -27,6 +27,13 @@ FITTED = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
 EXTRAPOLATED = (5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0)
 
 
+def score_of(square: float, linear: float, constant: float, rate: float) -> float:
+    """Return the score at which a rising parabola, open to the top, reaches this -log10 of a rate."""
+    if square <= 0:
+        raise SystemExit("the logarithm of the false match rate does not fall ever faster; no normal tail fits it")
+    return float((-linear + np.sqrt(linear**2 - 4 * square * (constant - rate))) / (2 * square))
+
+
 def main(options: Namespace) -> None:
     """Write the similarity table into the contract's file."""
     lfw, utk = gallery(options, "lfw"), gallery(options, "utkface")
@@ -37,13 +44,9 @@ def main(options: Namespace) -> None:
     rates = np.array(COUNTED)
     scores = [threshold_at(pairs, 10**-rate) for rate in COUNTED]
     fitted = [threshold_at(pairs, 10**-rate) for rate in FITTED]
-    # Score as a quadratic of the rate's logarithm is the same tail, read the other way, and cannot fail to rise.
-    tail = np.polyfit(FITTED, fitted, 2)
-    slope = np.polyder(np.poly1d(tail))(np.array(EXTRAPOLATED))
-    if (slope <= 0).any():
-        raise SystemExit(f"the fitted tail turns back: {tail}")
+    tail = [score_of(*np.polyfit(fitted, FITTED, 2), rate) for rate in EXTRAPOLATED]
     rates = np.concatenate([[0.0], rates, EXTRAPOLATED])
-    scores = [-1.5, *scores, *np.polyval(tail, EXTRAPOLATED)]
+    scores = [-1.5, *scores, *tail]
     table = {
         "pictures": len(lfw.names),
         "non_mated_pairs": int(pairs.non_mated.sum()),

@@ -5,13 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
-import subprocess
-import sys
 import threading
 import uuid
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -26,7 +23,6 @@ from PIL import Image, ImageFilter
 from recognizance.core.settings import Settings
 from recognizance.operations.context import Services
 from recognizance.vision.faces import Faces
-from recognizance.vision.models import ModelStore
 from recognizance.wire.app import create_app
 from recognizance.wire.server import Server, listen
 
@@ -34,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from botocore.model import ServiceModel
-
-MIRROR = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 # What every operation may answer beyond the errors that the service model lists for it: the common codes of AWS JSON
 # services, and our own word for what is not built.
@@ -230,42 +224,6 @@ class Running:
 
 
 # In a process of its own, because the tests' own process has no network.
-_PULL = """
-import sys
-from recognizance.core.settings import Settings
-from recognizance.vision.contracts import load_contract
-from recognizance.vision.models import ModelStore
-mirror, *contracts = sys.argv[1:]
-store = ModelStore(Settings(model_mirror=mirror or None))
-names = ["demo_pictures", *(model for name in contracts for model in load_contract(name).model_names)]
-sys.exit("\\n".join(f"{o.name}: {o.detail}" for o in store.pull(names) if o.state != "installed") or None)
-"""
-
-
-@pytest.fixture(scope="session")
-def contracts() -> list[str]:
-    """The model contracts to test with, installed: core always, standard where a mirror has it."""
-    names = ["core", "standard"] if MIRROR.is_dir() else ["core"]
-    mirror = str(MIRROR) if MIRROR.is_dir() else ""
-    subprocess.run([sys.executable, "-c", _PULL, mirror, *names], check=True, timeout=600)
-    return names
-
-
-@pytest.fixture(scope="session")
-def photos(contracts: list[str]) -> dict[str, bytes]:
-    """Public photographs by name, and one of two people made of two of them, the larger face on the left."""
-    assert contracts
-    paths = ModelStore(Settings()).paths("demo_pictures").values()
-    found = {path.stem: path.read_bytes() for path in paths if path.suffix == ".jpg"}
-    left, right = (Image.open(io.BytesIO(found[name])).convert("RGB") for name in ("obama", "biden"))
-    right = right.resize((right.width * 2 // 5, right.height * 2 // 5))
-    both = Image.new("RGB", (left.width + right.width, left.height), "white")
-    both.paste(left, (0, 0))
-    both.paste(right, (left.width, 0))
-    found["both"] = encode(both, quality=95)
-    return found
-
-
 @pytest.fixture(scope="session")
 def empty() -> bytes:
     """A picture without a face."""

@@ -56,11 +56,11 @@ def test_all_pairs_are_counted_once_each() -> None:
     rows = normalise(rows)
     levels = rng.random(40).astype(np.float32) / 2
     people = np.arange(40) // 4
-    found = PairScores.of_all_pairs(rows, levels, people)
+    found = PairScores.of_all_pairs(rows, np.asarray(levels, np.float32), people)
     assert found.mated.sum() == 10 * 6
     assert found.non_mated.sum() == 40 * 39 / 2 - 60
     scores = rows @ rows.T - (levels[:, None] + levels[None]) / 2
-    apart = scores[np.triu(people[:, None] != people[None])]
+    apart = np.asarray(scores[np.triu(people[:, None] != people[None])])
     for threshold in (-0.7, -0.2, 0.0, 0.11, 0.4):
         assert found.fmr_at(threshold) == pytest.approx((apart >= threshold).mean(), abs=2e-3)
 
@@ -74,7 +74,7 @@ def test_rates_of_no_pairs_are_absent() -> None:
 
 def test_blocks_do_not_change_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
-    rows = rng.normal(size=(50, 4)).astype(np.float32)
+    rows = np.asarray(rng.normal(size=(50, 4)), np.float32)
     rows = normalise(rows)
     people = np.arange(50) // 2
     whole = PairScores.of_all_pairs(rows, np.zeros(50, np.float32), people)
