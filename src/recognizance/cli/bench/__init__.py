@@ -1,0 +1,10 @@
+"""``recognizance bench``: how fast this machine is.
+
+``workload`` makes the pictures, ``pipeline``, ``indexing``, ``server`` and ``peer`` each measure one thing, ``faces``
+runs them all in turns, and ``report`` is what comes out. The method is explained in benchmarks/README.md of the
+repository.
+"""
+
+from recognizance.cli.bench.commands import app
+
+__all__ = ["app"]
