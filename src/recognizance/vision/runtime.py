@@ -183,9 +183,12 @@ class _OnnxRuntimeNetwork:
 
 def _openvino_core() -> Any:  # noqa: ANN401 - OpenVINO ships no types
     try:
-        from openvino import Core
+        from openvino import Core, Type
     except ImportError:
         return None
+    # The binding makes its table of types at the first inference. Two threads there at once stop each other for ever
+    # (one has the table's lock and wants the interpreter's, the other the reverse), so one thread has it made here.
+    Type.f32.to_dtype()
     return Core()
 
 
