@@ -2,11 +2,13 @@
 
 import csv
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -111,13 +113,13 @@ def command(
                 on_file=on_file,
                 on_refused=on_refused,
             )
-            try:
+            with _stopped_by_interrupt(run):
                 run(folder)
-            except KeyboardInterrupt:
-                done = run.tally.pictures
-                messages().print(f"Stopped. {done:,} pictures are done; run the same command again to go on.")
-                raise
         count = session.call("DescribeCollection", CollectionId=collection)["FaceCount"]
+    if run.stopped:
+        done = run.tally.pictures
+        messages().print(f"Stopped. {done:,} pictures are done; run the same command again to go on.")
+        raise typer.Exit(130)
     summary = _summary(run.tally, time.monotonic() - started) | {"collection": collection, "face_count": count}
     if json:
         print_json(summary)
@@ -134,6 +136,21 @@ def _collection(session: Session, name: str, *, create: bool) -> dict[str, Any]:
             raise SetupError(f"There is no collection {name}. To make it, add --create.") from error
     session.call("CreateCollection", CollectionId=name)
     return session.call("DescribeCollection", CollectionId=name)
+
+
+@contextmanager
+def _stopped_by_interrupt(run: Run) -> Iterator[None]:
+    """Let Ctrl-C end the run in order. A second one ends the program where it stands."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, previous)
+        run.stop()
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _summary(tally: Tally, seconds: float) -> dict[str, Any]:

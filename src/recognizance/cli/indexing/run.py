@@ -88,6 +88,10 @@ class Outcome:
 class Run:
     """Indexes a folder.
 
+    Attributes:
+        tally: What has been done so far.
+        stopped: Whether the run was told to stop.
+
     Args:
         indexer: Analyses and stores.
         journal: What earlier runs have done; None does everything again.
@@ -111,6 +115,7 @@ class Run:
         on_refused: Callable[[Path, str, str], None] = lambda _path, _code, _detail: None,
     ) -> None:
         self.tally = Tally()
+        self.stopped = False
         self._indexer, self._journal = indexer, journal
         self._name, self._how, self._workers, self._again = name, how, workers, again
         self._on_file, self._on_refused = on_file, on_refused
@@ -118,7 +123,7 @@ class Run:
         self._written_at = time.monotonic()
 
     def __call__(self, folder: Path) -> None:
-        """Index every picture below the folder. What is done when this is interrupted stays done.
+        """Index every picture below the folder, or until :meth:`stop`; what is done then stays done.
 
         Raises:
             SetupError: The journal cannot be used.
@@ -129,15 +134,21 @@ class Run:
             # A few pictures wait for each worker, so that none idles while this thread writes.
             closing(unordered(pool, self._work, self._tasks(folder), ahead=4 * self._workers)) as outcomes,
         ):
-            for outcome in outcomes:
+            for outcome in filter(None, outcomes):
                 self._batch.append(outcome)
                 waited = time.monotonic() - self._written_at
                 if len(self._batch) >= _BATCH_PICTURES or waited >= _BATCH_SECONDS:
                     self._write()
         self._write()
 
+    def stop(self) -> None:
+        """Begin no more pictures. The call returns when those that were begun are written."""
+        self.stopped = True
+
     def _tasks(self, folder: Path) -> Iterator[tuple[File, str | None, str]]:
         for found in walk(folder):
+            if self.stopped:
+                return
             if isinstance(found, Unreadable):
                 self._refuse(found.path, UNREADABLE, found.why)
                 self._on_file()
@@ -154,13 +165,12 @@ class Run:
                 self._refuse(found.path, code, detail or "")
             self._on_file()
 
-    def _work(self, task: tuple[File, str | None, str]) -> Outcome:
+    def _work(self, task: tuple[File, str | None, str]) -> Outcome | None:
+        if self.stopped:
+            return None
         file, external_id, how = task
         try:
-            data = read_picture_file(file)
-            if data is None:
-                return Outcome(file, how)
-            analysed = self._indexer.analyse(data, external_id)
+            return self._analyse(file, external_id, how)
         except OSError as error:
             return Outcome(file, how, refused=UNREADABLE, detail=error.strerror or str(error), lasting=False)
         except ServiceError as error:
@@ -168,6 +178,12 @@ class Run:
         except Exception as error:  # one bad file must not stop the others
             log.exception("picture could not be analysed", path=str(file.path))
             return Outcome(file, how, refused=FAULT, detail=repr(error), lasting=False)
+
+    def _analyse(self, file: File, external_id: str | None, how: str) -> Outcome:
+        data = read_picture_file(file)
+        if data is None:
+            return Outcome(file, how)
+        analysed = self._indexer.analyse(data, external_id)
         if len(analysed.picture.faces):
             return Outcome(file, how, analysed)
         reasons = sorted({reason for why in analysed.rejected for reason in why})
