@@ -231,6 +231,15 @@ def test_a_head_without_end_is_refused(server: Any) -> None:
             send_without_end(connection, b"x" * 4096)
 
 
+@pytest.mark.parametrize("trailers", [b"x" * 4096, b"X-Name: %s\r\n" % bytes(b"x" * 4000)])
+def test_trailers_without_end_are_refused(server: Any, trailers: bytes) -> None:
+    """What follows the last chunk of a body is kept like headers, so it is bounded like them."""
+    with server.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-First: ")
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            send_without_end(connection, trailers)
+
+
 @pytest.mark.parametrize("start", [b"", b"POST / HTT", b"POST / HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n"])
 def test_a_connection_that_does_not_get_to_the_point_is_closed(
     server: Any, monkeypatch: pytest.MonkeyPatch, start: bytes

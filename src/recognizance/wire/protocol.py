@@ -1,7 +1,8 @@
-"""HTTP on one connection, with limits on what a client may send before its request begins.
+"""HTTP on one connection, with limits on what a client may send around the body of its request.
 
-uvicorn bounds neither the size of a request's head nor the time that it may take. Without bounds a client could
-fill the memory with headers, or hold connections open by sending a byte now and then.
+uvicorn bounds neither the size of a request's head, or of the trailers behind a chunked body, nor the time that a head
+may take. Without bounds a client could fill the memory with headers, or hold connections open by sending a byte now
+and then.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""The largest head of a request: request line and headers."""
+"""The largest head of a request (request line and headers), and the most that may follow it or a piece of its body
+without being body: trailers are headers too."""
 
 HEAD_SECONDS = 10.0
 """The longest time from a connection's opening, or a request's first byte, to the end of its head."""
@@ -40,13 +42,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, unless the head has grown too large."""
+        """Parse what arrived, unless head or trailers have grown too large."""
         if not self._in_message:
             # Also reached by blank lines between requests, which uvicorn takes as a sign of life.
             self._await_head()
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_deadline is not None and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_HEAD_TOO_LARGE)
             self._hang_up()
 
@@ -55,6 +57,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_message = True
         self._head_complete()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count anew: bodies have limits of their own, and what comes behind this piece may be trailers."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Be ready for the head of the next request."""
