@@ -107,6 +107,17 @@ def test_no_key_is_given_twice(database: Database, table: sa.Table) -> None:
     assert "AUTOINCREMENT" in str(sql)
 
 
+def test_errors_do_not_repeat_what_was_to_be_stored(database: Database) -> None:
+    """They are logged, and the values are people's names and faces."""
+    row = {"name": "somebody", "value": b""}
+    with database.begin() as connection:
+        connection.execute(schema.meta.insert(), row)
+        with pytest.raises(IntegrityError) as caught:
+            connection.execute(schema.meta.insert(), row)
+    assert "UNIQUE" in str(caught.value)
+    assert "somebody" not in str(caught.value)
+
+
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(b"This is not a database, but it is long enough to be read as one." * 20)

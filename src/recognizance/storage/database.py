@@ -18,6 +18,9 @@ from recognizance.storage.schema import REVISION
 _BUSY_SECONDS = 60.0
 """How long a connection waits for another process's write before it gives up; writes take milliseconds."""
 
+# Errors name the statement's values unless told otherwise, and are logged: the values are people's names and faces.
+_ENGINE: dict[str, Any] = {"pool_size": 16, "max_overflow": -1, "hide_parameters": True}
+
 
 class Database:
     """A database whose schema is up to date.
@@ -102,7 +105,7 @@ def _engine(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return sa.create_engine(parsed, pool_size=16, max_overflow=-1, pool_pre_ping=True)
+            return sa.create_engine(parsed, pool_pre_ping=True, **_ENGINE)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SetupError(
             f"database_url cannot be used: {error}. It takes the form sqlite:////folder/file.db, or "
@@ -113,9 +116,7 @@ def _engine(url: str) -> Engine:
             "database_url must name a file: an SQLite database in memory would be lost with its connection."
         )
     _make_file(Path(str(parsed.database)))
-    engine = sa.create_engine(
-        parsed, pool_size=16, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS, "cached_statements": 256}
-    )
+    engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS, "cached_statements": 256}, **_ENGINE)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
