@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from recognizance.collections import faces as face_rows
 from recognizance.collections import tagging
@@ -98,11 +99,12 @@ class CollectionService:
             SetupError: No model contract is installed.
         """
         version = load_contract(self._analysers.default_name()).version
-        with self._database.begin() as connection:
-            if collections.get(connection, collection_id) is not None:
-                raise ResourceAlreadyExistsError(f"The collection id: {collection_id} already exists")
-            row = collections.insert(connection, collection_id, version, clock.now())
-            tagging.put(connection, row, tags or {})
+        try:
+            with self._database.begin() as connection:
+                row = collections.insert(connection, collection_id, version, clock.now())
+                tagging.put(connection, row, tags or {})
+        except IntegrityError as error:  # to ask first would not do: PostgreSQL lets others insert in between
+            raise ResourceAlreadyExistsError(f"The collection id: {collection_id} already exists") from error
         return self._collection(row)
 
     def describe_collection(self, collection_id: str) -> Collection:
