@@ -121,6 +121,22 @@ def test_a_body_that_ends_early_is_an_invalid_object(answering: Callable[[bytes]
         _store(url).read("photos", "a.jpg", None, 1000)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nLast-Modified: yesterday",
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://127.0.0.1:9/",
+        b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://127.0.0.1:9/",
+    ],
+)
+def test_an_answer_that_is_not_as_s3_gives_it_is_an_invalid_object(
+    answering: Callable[[bytes], str], head: bytes
+) -> None:
+    url = answering(head + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    with pytest.raises(InvalidS3ObjectError):
+        _store(url).read("photos", "a.jpg", None, 1000)
+
+
 def test_a_length_over_the_limit_is_refused_before_the_body_arrives(answering: Callable[[bytes], str]) -> None:
     url = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\nConnection: close\r\n\r\n")
     with pytest.raises(ImageTooLargeError):

@@ -10,6 +10,7 @@ import boto3
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from recognizance.core.errors import ImageTooLargeError, InvalidS3ObjectError, SetupError
 
@@ -24,6 +25,9 @@ _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
 _WHOLE_OBJECT_SECONDS = 60.0
 _CHUNK_BYTES = 64 * 1024
+
+_PARSING = (ValueError, ResponseParserError, RecursionError)
+"""How botocore fails on keys that no URL can hold, on answers that are not S3's, and on redirects without a region."""
 
 
 class S3ObjectStore:
@@ -86,7 +90,7 @@ class S3ObjectStore:
                 if answer.get("ContentLength", 0) > limit:  # a chunked answer has no length
                     raise ImageTooLargeError
                 return self._receive(body, limit)
-        except (ClientError, BotoCoreError, UnicodeEncodeError) as error:
+        except (ClientError, BotoCoreError, *_PARSING) as error:
             _log.info("s3.read_failed", bucket=bucket, cause=str(error))
             raise InvalidS3ObjectError from error
 
