@@ -24,7 +24,8 @@ from recognizance.vision.faces import FloatArray
 from recognizance.vision.metrics import PairScores
 
 BUNDLED = Path(__file__).parents[1] / "src/recognizance/vision/models/bundled"
-NEAREST = 50
+# The nearest part of the cohort, so that a smaller one, as when people are held out, gives the same level.
+NEAREST_SHARE = 1 / 200
 # UTKFace repeats some people without naming them: the most similar few of its faces may be the same person.
 SKIPPED = 3
 HIDDEN = (256, 256)
@@ -50,13 +51,13 @@ def levels(
         people: (n,) person of each face, where known.
         cohort_people: (k,) person of each cohort face, negative where unknown.
     """
-    result = np.empty(len(faces), np.float32)
+    result, nearest_count = np.empty(len(faces), np.float32), round(len(cohort) * NEAREST_SHARE)
     for start in range(0, len(faces), 1000):
         cosines = faces[start : start + 1000] @ cohort.T
         if people is not None and cohort_people is not None:
             cosines[people[start : start + 1000, None] == cohort_people[None, :]] = -1
-        nearest = np.partition(cosines, -NEAREST - skipped, axis=1)[:, -NEAREST - skipped :]
-        result[start : start + 1000] = np.sort(nearest, axis=1)[:, :NEAREST].mean(axis=1)
+        nearest = np.partition(cosines, -nearest_count - skipped, axis=1)[:, -nearest_count - skipped :]
+        result[start : start + 1000] = np.sort(nearest, axis=1)[:, :nearest_count].mean(axis=1)
     return result
 
 

@@ -20,11 +20,22 @@ from recognizance.vision.metrics import PairScores
 
 CONTRACTS = Path(__file__).parents[1] / "src/recognizance/vision/contracts"
 # Similarity by -log10 of the false match rate. The three named points are the promise; between and around them it is
-# straight, from 0 where everybody matches to 100 where one pair in ten thousand million would.
-ANCHORS = {0.0: 0.0, 1.0: 50.0, 2.0: 70.0, 3.0: 80.0, 4.0: 90.0, 5.0: 95.0, 6.0: 99.0, 10.0: 100.0}
+# straight, from 0 where everybody matches to 100, which hardly anything but the same picture reaches.
+ANCHORS = {
+    0.0: 0.0,
+    1.0: 50.0,
+    2.0: 70.0,
+    3.0: 80.0,
+    4.0: 90.0,
+    5.0: 95.0,
+    6.0: 99.0,
+    8.0: 99.9,
+    10.0: 99.99,
+    12.0: 100.0,
+}
 COUNTED = (0.3, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
 FITTED = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
-EXTRAPOLATED = (5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0)
+EXTRAPOLATED = (5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0)
 
 
 def score_of(square: float, linear: float, constant: float, rate: float) -> float:

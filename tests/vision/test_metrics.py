@@ -72,6 +72,13 @@ def test_rates_of_no_pairs_are_absent() -> None:
     assert one.tar_at_fmr(0.1) is None
 
 
+def test_a_rate_that_the_pairs_are_too_few_to_show_is_absent() -> None:
+    rows = normalise(np.asarray(np.random.default_rng(5).normal(size=(20, 4)), np.float32))
+    found = PairScores.of_all_pairs(rows, np.zeros(20, np.float32), np.arange(20) // 2)
+    assert found.tar_at_fmr(1e-2) is not None
+    assert found.tar_at_fmr(1e-3) is None
+
+
 def test_blocks_do_not_change_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
     rows = np.asarray(rng.normal(size=(50, 4)), np.float32)

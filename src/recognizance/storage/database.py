@@ -137,6 +137,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Python's driver would begin transactions by itself, at the wrong moments: see "pysqlite" in SQLAlchemy's manual.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # a deleted face's vector is overwritten, not left in free pages
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_mode = WAL")
 

@@ -56,9 +56,12 @@ class PairScores:
         return None if found is None else 1 - found
 
     def tar_at_fmr(self, fmr: float) -> float | None:
-        """Return the share of mated pairs found at the lowest threshold whose false match rate is at most this."""
+        """Return the share of mated pairs found at the lowest threshold whose false match rate is at most this.
+
+        None where there are too few non-mated pairs for a single one of them to stand for the rate.
+        """
         total = self.non_mated.sum()
-        if not total:
+        if total * fmr < 1:
             return None
         above = np.cumsum(self.non_mated[::-1])[::-1]
         allowed = np.nonzero(above <= fmr * total)[0]
