@@ -239,3 +239,15 @@ def test_a_request_that_failed_may_be_tried_again_with_its_token(service: Collec
     service.create_user(collection, "u")
     service.delete_user(collection, "u", once=request)
     assert service.list_users(collection).items == ()
+
+
+def test_a_token_does_not_answer_for_a_collection_made_again(service: CollectionService, collection: str) -> None:
+    """What was done under the token is gone with the first collection; to say "done" would be false."""
+    request = once("CreateUser", user="u")
+    service.create_user(collection, "u", once=request)
+    service.delete_collection(collection)
+    service.create_collection(collection)
+    with pytest.raises(IdempotentParameterMismatchError):
+        service.create_user(collection, "u", once=request)
+    service.create_user(collection, "u", once=once("CreateUser", user="u", token="another"))
+    assert service.list_users(collection).items == (User("u", "CREATED"),)

@@ -7,7 +7,7 @@ of it. A search first catches up with what other processes wrote, so that it see
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -261,7 +261,7 @@ class CollectionService:
             return {}
 
         with self._change(collection_id) as change:
-            perform_once(change.connection, once, create)
+            _once(change, once, create)
 
     def delete_user(self, collection_id: str, user_id: str, *, once: Once | None = None) -> None:
         """Delete a user; its faces stay, associated with nobody.
@@ -276,7 +276,7 @@ class CollectionService:
             return {}
 
         with self._change(collection_id) as change:
-            perform_once(change.connection, once, delete)
+            _once(change, once, delete)
 
     def list_users(self, collection_id: str, *, limit: int = 500, after: int = 0) -> Page[User]:
         """List users, oldest first."""
@@ -303,8 +303,8 @@ class CollectionService:
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
         with self._change(collection_id) as change:
-            done = perform_once(
-                change.connection,
+            done = _once(
+                change,
                 once,
                 lambda: user_rows.to_json(user_rows.associate(change, user_id, face_ids, threshold)),
             )
@@ -320,8 +320,8 @@ class CollectionService:
             IdempotentParameterMismatchError: ``once`` names a request that asked for something else.
         """
         with self._change(collection_id) as change:
-            done = perform_once(
-                change.connection,
+            done = _once(
+                change,
                 once,
                 lambda: user_rows.to_json(user_rows.disassociate(change, user_id, face_ids)),
             )
@@ -384,3 +384,8 @@ def _asked(probes: Probes) -> Callable[[Connection, CollectionRow], Query]:
         return Query(probes.embeddings, probes.impostor_levels)
 
     return ask
+
+
+def _once(change: Change, once: Once | None, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do it once in this collection: a token from before it was deleted and made again answers for the one deleted."""
+    return perform_once(change.connection, once and once.on(change.collection.pk), action)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Self
 
@@ -40,6 +40,10 @@ class Once:
             {k: v for k, v in request.items() if k != "ClientRequestToken"}, sort_keys=True, default=repr
         )
         return cls(operation, principal, token, hashlib.sha256(canonical.encode()).digest())
+
+    def on(self, subject: int) -> Self:
+        """Name the same request on one subject, by its key: what is made anew under an old name is another subject."""
+        return replace(self, digest=hashlib.sha256(self.digest + str(subject).encode()).digest())
 
 
 def once(connection: Connection, request: Once | None, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
