@@ -154,6 +154,13 @@ def test_nesting_is_ignored_or_refused_but_never_fatal(depth: int) -> None:
         assert depth > 900
 
 
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"7", b'{"a":1}'])
+def test_more_values_than_any_request_has_are_refused(value: bytes) -> None:
+    body = b'{"Unknown":[%s]}' % b",".join([value] * 100_001)
+    assert parse("ListCollections", body) == {}
+    assert refusal("ListCollections", body.replace(b"]}", b",0]}")) == "The request body has too many values."
+
+
 def test_times_and_recursive_shapes_are_parsed_though_no_request_has_them_yet() -> None:
     shapes: dict[str, Any] = {
         "Node": {"type": "structure", "members": {"At": {"shape": "Time"}, "Next": {"shape": "Node"}}},
