@@ -85,6 +85,10 @@ def command(
     The models and a few public portraits are fetched once (about 110 MB). Then a real server starts with an empty
     data folder of its own, and everything goes through boto3. Nothing stays but the models and the pictures drawn.
     """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{output} cannot be made: {error.strerror}. Choose another folder with --output.") from error
     outcome = _perform(_own_settings(load_settings(contract=contract, models=models)), output)
     if json:
         print_json(_as_json(outcome))
@@ -168,10 +172,6 @@ def _play(story: Story, pictures: dict[str, bytes], output: Path) -> list[Path]:
         "3-group": cards.group(wall, group, colours),
         "4-compared": cards.comparison(images, source, faces[source], compared),
     }
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"{output} cannot be made: {error.strerror}. Choose another folder with --output.") from error
     drawn = []
     for name, sheet in sheets.items():
         drawn.append(output / f"{name}.png")
