@@ -72,12 +72,13 @@ def gallery(options: argparse.Namespace, name: str) -> Gallery:
         kept.parent.mkdir(parents=True, exist_ok=True)
         root = options.data / name
         network = analyser(options.contract)
-        names, rows = [], []
+        names: list[str] = []
+        rows: list[FloatArray] = []
         for path, picture in pictures(root, sorted(root.rglob("*.jpg"))):
-            face = network.detect(picture).most_prominent()
-            if len(face):
+            face = network.embed(picture, network.detect(picture).most_prominent())
+            if face.embeddings is not None and len(face):
                 names.append(path)
-                rows.append(network.embed(picture, face).embeddings)
+                rows.append(face.embeddings)
             if len(names) % 1000 == 0:
                 print(f"{name}: {len(names)} faces", flush=True)
         np.savez(kept, names=np.array(names), embeddings=np.concatenate(rows))

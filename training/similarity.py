@@ -55,7 +55,8 @@ def main(options: Namespace) -> None:
     rates = np.array(COUNTED)
     scores = [threshold_at(pairs, 10**-rate) for rate in COUNTED]
     fitted = [threshold_at(pairs, 10**-rate) for rate in FITTED]
-    tail = [score_of(*np.polyfit(fitted, FITTED, 2), rate) for rate in EXTRAPOLATED]
+    square, linear, constant = (float(value) for value in np.polyfit(fitted, FITTED, 2))
+    tail = [score_of(square, linear, constant, rate) for rate in EXTRAPOLATED]
     rates = np.concatenate([[0.0], rates, EXTRAPOLATED])
     scores = [-1.5, *scores, *tail]
     table = {
