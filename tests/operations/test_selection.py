@@ -90,7 +90,7 @@ def test_a_largest_face_that_is_filtered_is_not_replaced() -> None:
     found = faces((300, BLURRED), (200, GOOD), (100, BLURRED))
     chosen = select_largest(found, "AUTO")
     assert chosen.kept == []
-    assert chosen.reasons == {0: ["LOW_SHARPNESS"], 1: ["FACE_NOT_LARGEST"], 2: ["LOW_SHARPNESS"]}
+    assert chosen.reasons == {0: ["LOW_SHARPNESS"], 1: ["FACE_NOT_LARGEST"], 2: ["LOW_SHARPNESS", "FACE_NOT_LARGEST"]}
     assert len(largest_if_good(found, "AUTO")) == 0
     assert len(largest_if_good(found, "NONE")) == 1
 

@@ -70,7 +70,9 @@ def select_largest(faces: Faces, quality_filter: QualityFilterType) -> Selection
     A rejected face is not replaced by the next largest: the caller would be answered about somebody else.
     """
     rejected = cast("list[list[UnsearchedFaceReasonType]]", rejections(faces, quality_filter))
-    reasons = {row: why or ["FACE_NOT_LARGEST"] for row, why in enumerate(rejected) if why or row > 0}
+    for why in rejected[1:]:
+        why.append("FACE_NOT_LARGEST")
+    reasons = {row: why for row, why in enumerate(rejected) if why}
     return Selection([0] if len(faces) and not rejected[0] else [], reasons)
 
 
