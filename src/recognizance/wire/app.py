@@ -116,8 +116,9 @@ class Api:
         )
         self._limit = settings.max_concurrent_requests
         self._active = 0
-        # Two threads a core: while one computes, the other waits for the database or a bucket.
-        threads = min(self._limit, max(4, 2 * (os.cpu_count() or 1)))
+        # Far more threads than cores: a bucket that hangs keeps a thread for seconds, and those that compute take turns
+        # in the networks anyway.
+        threads = min(self._limit, max(16, 8 * (os.cpu_count() or 1)))
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="operation")
 
     @contextlib.asynccontextmanager
