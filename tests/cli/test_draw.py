@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from recognizance.cli import draw
+from recognizance.cli._output import similarity_text
 from recognizance.cli.draw import Mark, annotate
 from recognizance.core.errors import InvalidImageFormatError, SetupError
 
@@ -59,7 +60,7 @@ def test_landmarks_are_drawn_where_they_are() -> None:
 def test_a_face_anywhere_and_a_name_of_any_kind_can_be_drawn(
     left: float, top: float, width: float, height: float, title: str
 ) -> None:
-    drawn = annotate(Image.new("RGB", (120, 90)), [Mark((left, top, width, height), GREEN, title, "99.9 %")])
+    drawn = annotate(Image.new("RGB", (120, 90)), [Mark((left, top, width, height), GREEN, title, "99.90")])
     assert drawn.size == (960, 720)
 
 
@@ -68,7 +69,7 @@ def test_a_face_anywhere_and_a_name_of_any_kind_can_be_drawn(
 )
 def test_a_label_stays_inside_the_picture(box: draw.Rectangle) -> None:
     image = Image.new("RGB", (1000, 1000), "white")
-    with_label = annotate(image, [Mark(box, GREEN, "Somebody", "99.9 %")])
+    with_label = annotate(image, [Mark(box, GREEN, "Somebody", "99.90")])
     region = ImageChops.difference(with_label, annotate(image, [Mark(box, GREEN)])).getbbox()
     assert region is not None
     assert min(region) > 0
@@ -79,7 +80,7 @@ def test_a_label_covers_no_face_where_there_is_room() -> None:
     image = Image.new("RGB", (1000, 1000), "white")
     faces = [(0.3, 0.1, 0.2, 0.2), (0.3, 0.35, 0.2, 0.2), (0.3, 0.6, 0.2, 0.2)]
     boxes = [Mark(box, GREEN) for box in faces]
-    labelled = [Mark(box, GREEN, "Somebody", "99.9 %") for box in faces]
+    labelled = [Mark(box, GREEN, "Somebody", "99.90") for box in faces]
     difference = ImageChops.difference(annotate(image, labelled), annotate(image, boxes))
     assert difference.getbbox() is not None
     for left, top, width, height in faces:
@@ -98,18 +99,18 @@ def test_labels_do_not_cover_one_another() -> None:
     """Together they take as much of the picture as each of them does alone."""
     image = Image.new("RGB", (1000, 1000), "white")
     marks = [
-        Mark((0.3, 0.5, 0.1, 0.1), GREEN, "Somebody", "99.9 %"),
-        Mark((0.42, 0.5, 0.1, 0.1), GREEN, "Another", "98.0 %"),
+        Mark((0.3, 0.5, 0.1, 0.1), GREEN, "Somebody", "99.90"),
+        Mark((0.42, 0.5, 0.1, 0.1), GREEN, "Another", "98.00"),
     ]
     alone = [coloured(annotate(image, [one])) for one in marks]
     assert coloured(annotate(image, marks)) == pytest.approx(sum(alone), rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("similarity", "shown"), [(100, "100 %"), (99.99, "99.9 %"), (99.4, "99.4 %"), (80, "80.0 %"), (0, "0.0 %")]
+    ("similarity", "shown"), [(100, "100.00"), (99.999, "99.99"), (99.5, "99.50"), (80, "80.00"), (0, "0.00")]
 )
 def test_only_a_similarity_of_100_is_shown_as_such(similarity: float, shown: str) -> None:
-    assert draw.percent(similarity) == shown
+    assert similarity_text(similarity) == shown
 
 
 def test_people_keep_their_colours_and_neighbours_differ() -> None:

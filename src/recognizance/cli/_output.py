@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -31,7 +32,15 @@ def bar(percentage: float, *, good: bool, width: int = 10) -> Text:
     """Return a bar that is as long as a percentage, on ground that shows how long it could be."""
     full = round(min(max(percentage, 0.0), 100.0) * width / 100)
     colour = "green" if good else "yellow"
-    return Text.assemble(("━" * full, colour), ("━" * (width - full), "bright_black"))
+    return Text.assemble(("━" * full, colour), ("╌" * (width - full), "bright_black"))
+
+
+def similarity_text(similarity: float) -> str:
+    """Return a similarity as people read it, cut off and not rounded: 100 is kept for what is exactly that.
+
+    It is no percentage of anything, so it bears no sign of one.
+    """
+    return f"{math.floor(similarity * 100) / 100:.2f}"
 
 
 def print_json(value: object) -> None:

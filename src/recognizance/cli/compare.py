@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from recognizance.cli._options import Contract, Data, Draw, Json, Models, Threshold
-from recognizance.cli._output import bar, console, messages, plain_errors, print_json
+from recognizance.cli._output import bar, console, messages, plain_errors, print_json, similarity_text
 from recognizance.cli._session import Session, open_session
 from recognizance.core.errors import InvalidParameterError, SetupError
 from recognizance.core.settings import load_settings
@@ -47,7 +47,10 @@ def command(
     for number, match in enumerate(matches + others, 1):
         verdict = "[green]match[/green]" if number <= len(matches) else "no match"
         table.add_row(
-            str(number), bar(match["Similarity"], good=number <= len(matches)), f"{match['Similarity']:.2f}", verdict
+            str(number),
+            bar(match["Similarity"], good=number <= len(matches)),
+            similarity_text(match["Similarity"]),
+            verdict,
         )
     console().print(table)
     if draw is not None:
@@ -84,7 +87,7 @@ def _draw(
 
     left = draw.annotate(draw.open_picture(pictures[0]), [draw.mark(face, draw.PALETTE[1], "A")])
     marks = [
-        draw.mark(match["Face"], colour, str(number), draw.percent(match["Similarity"]))
+        draw.mark(match["Face"], colour, str(number), similarity_text(match["Similarity"]))
         for number, (match, colour) in enumerate(
             [(match, draw.PALETTE[0]) for match in matches] + [(match, draw.UNKNOWN) for match in others], 1
         )

@@ -70,11 +70,6 @@ def colours(names: Iterable[str]) -> dict[str, Colour]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(unique)}
 
 
-def percent(similarity: float) -> str:
-    """Return a similarity as people read it; 100 is kept for what is exactly that."""
-    return "100 %" if similarity >= 100 else f"{min(similarity, 99.9):.1f} %"
-
-
 def open_picture(source: Path | bytes) -> Image.Image:
     """Return a JPEG or PNG file as the analysers see it: upright, RGB.
 

@@ -26,7 +26,7 @@ from recognizance.cli.indexing.names import Kind, external_id
 from recognizance.cli.indexing.run import Run, Tally
 from recognizance.cli.indexing.walk import walk
 from recognizance.core.errors import ResourceNotFoundError, SetupError
-from recognizance.core.settings import load_settings
+from recognizance.core.settings import load_settings_and_origins
 from recognizance.operations.local import BulkIndexer
 
 _MEANINGS = {
@@ -92,7 +92,9 @@ def command(
     if not folder.is_dir():
         raise SetupError(f"{folder} is not a folder.")
     folder = folder.resolve()
-    settings = load_settings(data=data, contract=contract, models=models)
+    settings, origins = load_settings_and_origins(data=data, contract=contract, models=models)
+    if origins["streams"] == "default":
+        settings = settings.model_copy(update={"streams": 0})  # nobody waits for a single picture
     how = f"{quality_filter} {max_faces}"
     started = time.monotonic()
     with open_session(settings) as session:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recognizance.cli._options import Collection, Data, Draw, Json, Models, Picture, Threshold
-from recognizance.cli._output import bar, console, messages, plain_errors, print_json
+from recognizance.cli._output import bar, console, messages, plain_errors, print_json, similarity_text
 from recognizance.cli._session import open_session
 from recognizance.core.settings import load_settings
 from recognizance.operations.local import search_every_face
@@ -70,7 +70,7 @@ def _print(face: dict[str, Any], heading: str, threshold: float) -> None:
     for match in face["FaceMatches"]:
         stored = match["Face"]
         name = escape(stored.get("ExternalImageId", "-"))
-        table.add_row(bar(match["Similarity"], good=True), f"{match['Similarity']:.2f}", name, stored["FaceId"])
+        table.add_row(bar(match["Similarity"], good=True), similarity_text(match["Similarity"]), name, stored["FaceId"])
     out.print(table)
 
 
@@ -81,7 +81,7 @@ def _draw(faces: list[dict[str, Any]], picture: Path, target: Path) -> None:
     names = [match["Face"].get("ExternalImageId", match["Face"]["FaceId"][:8]) if match else "" for match in best]
     colours = draw.colours(name for name in names if name)
     marks = [
-        draw.mark(face["FaceDetail"], colours[name], name, draw.percent(match["Similarity"]))
+        draw.mark(face["FaceDetail"], colours[name], name, similarity_text(match["Similarity"]))
         if match
         else draw.mark(face["FaceDetail"], draw.UNKNOWN, "unknown")
         for face, match, name in zip(faces, best, names, strict=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from recognizance.cli import draw
+from recognizance.cli._output import similarity_text
 from recognizance.cli.demo.story import CROPPED, GROUP, NOBODY
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def row(
     """Return cards next to each other, one for each answer about a picture."""
     cards = []
     for one in answers:
-        said = "" if one.similarity is None else draw.percent(one.similarity)
+        said = "" if one.similarity is None else similarity_text(one.similarity)
         mark = draw.mark(one.face, colours.get(one.name, draw.UNKNOWN), one.name.replace("_", " "), said)
         cards.append(card(images[one.picture], mark, f"{one.picture}.jpg", _remark(one)))
     return draw.side_by_side(cards)
@@ -71,14 +72,14 @@ def row(
 def _remark(answer: Answer) -> str:
     if answer.operation == "IndexFaces":
         return "stored"
-    return "half of the stored portrait" if answer.picture in CROPPED else "another photograph"
+    return "the stored portrait, cut off" if answer.picture in CROPPED else "another photograph"
 
 
 def group(image: Image.Image, answers: Sequence[Answer], colours: Mapping[str, draw.Colour]) -> Image.Image:
     """Return the picture of many with everybody's name."""
     marks = []
     for one in answers:
-        said = "" if one.similarity is None else draw.percent(one.similarity)
+        said = "" if one.similarity is None else similarity_text(one.similarity)
         marks.append(draw.mark(one.face, colours.get(one.name, draw.UNKNOWN), one.name.replace("_", " "), said))
     note = "Three portraits put side by side by this demonstration, the left one among those stored."
     return draw.caption(draw.annotate(image, marks), "Who is in this picture?", note)
@@ -99,7 +100,7 @@ def comparison(
     for one in answers:
         target = one.picture.rpartition(" ")[2]
         alike = one.similarity is not None and one.similarity >= 80
-        said = draw.percent(one.similarity or 0)
+        said = similarity_text(one.similarity or 0)
         mark = draw.mark(one.face, draw.PALETTE[0] if alike else draw.UNKNOWN, one.name, said)
         cards.append(card(images[target], mark, f"{target}.jpg", "largest face"))
     return draw.side_by_side(cards)

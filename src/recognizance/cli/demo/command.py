@@ -17,7 +17,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from recognizance.cli._options import Contract, Json, Models
-from recognizance.cli._output import bar, console, messages, plain_errors, print_json
+from recognizance.cli._output import bar, console, messages, plain_errors, print_json, similarity_text
 from recognizance.cli._server import running_server
 from recognizance.cli.demo.story import COMPARED, Story
 from recognizance.cli.models import progress_bar
@@ -155,7 +155,7 @@ def _play(story: Story, pictures: dict[str, bytes], output: Path) -> list[Path]:
     images = {name: draw.open_picture(data) for name, data in pictures.items()}
     out.print("[bold]3[/bold]  Two portraits are stored: CreateCollection, IndexFaces")
     indexed = story.index()
-    out.print("[bold]4[/bold]  Other photographs, two of them with half a face: SearchFacesByImage")
+    out.print("[bold]4[/bold]  Other photographs, two of them with the face cut off: SearchFacesByImage")
     searched = story.search()
     faces = {one.picture: one.face for one in indexed + searched}
     out.print("[bold]5[/bold]  A picture of several people: DetectFaces, then SearchFacesByImage for each")
@@ -209,7 +209,7 @@ def _report(outcome: Outcome) -> None:
     table.add_column("Time", justify="right")
     for one in outcome.answers:
         level = "" if one.similarity is None else bar(one.similarity, good=one.similarity >= 80)
-        similarity = "" if one.similarity is None else f"{one.similarity:.1f}"
+        similarity = "" if one.similarity is None else similarity_text(one.similarity)
         table.add_row(one.operation, one.picture, one.name, level, similarity, f"{one.milliseconds:.0f} ms")
     out.print()
     out.print(table)
@@ -217,7 +217,7 @@ def _report(outcome: Outcome) -> None:
     out.print(
         f"\nContract [bold]{contract.name}[/bold] (face model {contract.version}: {contract.detector}, "
         f"{contract.embedder}). A similarity of 80 is reached by one pair of strangers in a thousand, 99 by one in a "
-        "million."
+        "million; among people alike in age, gender and origin by several times as many."
     )
     median = statistics.median(one.milliseconds for one in outcome.answers if one.operation == "SearchFacesByImage")
     out.print(
