@@ -111,8 +111,16 @@ def test_outputs_stay_when_the_network_runs_again(convolution: Path) -> None:
     assert (first == 1.5).all()
 
 
-def test_many_threads_may_run_one_network(convolution: Path) -> None:
-    network = Runtime(Settings(precision="f32")).load(convolution)
+@pytest.mark.parametrize(("threads", "streams", "made"), [(2, 1, 1), (2, 0, 2), (2, 8, 2), (8, 0, 8)])
+def test_streams_share_the_threads(threads: int, streams: int, made: int, convolution: Path) -> None:
+    runtime = Runtime(Settings(threads=threads, streams=streams, precision="f32"))
+    assert (runtime.threads, runtime.streams) == (threads, made)
+    assert (runtime.load(convolution)(np.ones((1, 3, 2, 2), np.float32))[0] == 1.5).all()
+
+
+@pytest.mark.parametrize("streams", [1, 0])
+def test_many_threads_may_run_one_network(streams: int, convolution: Path) -> None:
+    network = Runtime(Settings(precision="f32", threads=2, streams=streams)).load(convolution)
     wrong: list[int] = []
 
     def ask(i: int) -> None:

@@ -64,6 +64,12 @@ class Settings(BaseSettings):
         default="auto", description="Arithmetic of the networks; auto takes bf16 where the CPU has AMX."
     )
     threads: int = Field(default=0, ge=0, description="Threads that run networks; 0 takes every core.")
+    streams: int = Field(
+        default=1,
+        ge=0,
+        description="Pictures that run through a network side by side, sharing the threads: 1 answers a lone request "
+        "soonest, 0 takes one for each thread and does most pictures a second.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8111, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_bytes: int = Field(

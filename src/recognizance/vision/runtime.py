@@ -37,10 +37,11 @@ class Runtime:
     Attributes:
         name: ``openvino`` or ``onnxruntime``.
         precision: ``bf16`` or ``f32``, the arithmetic in use.
-        threads: How many threads run a network.
+        threads: How many threads run the networks.
+        streams: How many calls of a network run side by side, sharing these threads.
 
     Args:
-        settings: ``runtime``, ``precision`` and ``threads`` decide.
+        settings: ``runtime``, ``precision``, ``threads`` and ``streams`` decide.
 
     Raises:
         SetupError: The back end asked for is not installed.
@@ -48,6 +49,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.threads = settings.threads or len(os.sched_getaffinity(0))
+        self.streams = min(settings.streams or self.threads, self.threads)
         self.precision = "f32"
         self.name = settings.runtime
         self._load: Callable[[Path], Network]
@@ -58,7 +60,7 @@ class Runtime:
         elif settings.runtime in {"auto", "onnxruntime"}:
             session = _onnxruntime_session()
             self.name = "onnxruntime"
-            self._load = lambda path: _OnnxRuntimeNetwork(session(path, self.threads))
+            self._load = lambda path: _OnnxRuntimeNetwork(session(path, self.threads // self.streams))
         else:
             raise SetupError("OpenVINO is not installed; run: pip install openvino")
 
@@ -76,7 +78,7 @@ class Runtime:
     def _openvino_options(self) -> dict[str, Any]:
         return {
             "INFERENCE_NUM_THREADS": self.threads,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": self.streams,
             "INFERENCE_PRECISION_HINT": self.precision,
         }
 
@@ -159,7 +161,7 @@ class _OpenVinoNetwork:
             model.reshape(shape)
         compiled = core.compile_model(model, "CPU", options)
         self._requests: LifoQueue[Any] = LifoQueue()
-        for _ in range(INFER_REQUESTS):
+        for _ in range(max(INFER_REQUESTS, 2 * options["NUM_STREAMS"])):
             self._requests.put(compiled.create_infer_request())
 
     def __call__(self, batch: FloatArray) -> list[FloatArray]:
