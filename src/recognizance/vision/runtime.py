@@ -80,6 +80,8 @@ class Runtime:
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": self.streams,
             "INFERENCE_PRECISION_HINT": self.precision,
+            # Several processes may serve on one machine, and pinned threads of both would crowd the same cores.
+            "ENABLE_CPU_PINNING": False,
         }
 
 
