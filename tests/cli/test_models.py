@@ -87,7 +87,7 @@ def test_list_tells_what_there_is_and_what_is_installed(run: Callable[..., Resul
     assert rows.keys() >= {*CORE, "yunet", "mobilefacenet", "demo_pictures", "net", "gone"}
     assert rows["net"]["installed"] is True
     assert rows["gone"]["installed"] is False
-    assert rows["centerface"]["contracts"] == ["core"]
+    assert "core" in rows["centerface"]["contracts"]
     assert rows["centerface"]["licence"] == "MIT"
     text = run("list")
     assert text.exit_code == 0

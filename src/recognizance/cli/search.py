@@ -1,5 +1,6 @@
 """``recognizance search``: the people of a picture in a collection."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,9 +41,8 @@ def command(
             "FaceMatchThreshold": threshold,
             "MaxFaces": max_faces,
         }
-        found = session.perform(search_every_face, "SearchFacesByImage", request)
-    if not all_faces:
-        found["Faces"] = found["Faces"][:1]
+        search = partial(search_every_face, largest_only=not all_faces)
+        found = session.perform(search, "SearchFacesByImage", request)
     if draw is not None:
         _draw(found["Faces"], picture, draw)
     if json:

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from recognizance.operations.context import Context
 
 
-def search_every_face(context: Context, request: aws.SearchFacesByImageRequestTypeDef) -> dict[str, Any]:
-    """Search a collection for each face of a picture; nothing is kept.
+def search_every_face(
+    context: Context, request: aws.SearchFacesByImageRequestTypeDef, *, largest_only: bool = False
+) -> dict[str, Any]:
+    """Search a collection for each face of a picture, or for the largest; nothing is kept.
 
     Args:
         context: Who asks, and where.
-        request: As for SearchFacesByImage.
+        request: As for SearchFacesByImage; a QualityFilter does not count.
+        largest_only: Whether the other faces are left out.
 
     Returns:
         ``FaceModelVersion``, and under ``Faces`` for each face, the largest first, its ``FaceDetail`` and its
@@ -46,8 +49,9 @@ def search_every_face(context: Context, request: aws.SearchFacesByImageRequestTy
     picture = read_picture(context, request["Image"])
 
     analyser = context.services.analysers.get(contract.name)
-    faces = analyser.embed(picture, analyser.detect(picture))
-    found = collections.search_faces(
+    found = analyser.detect(picture)
+    faces = analyser.embed(picture, found[:1] if largest_only else found)
+    searches = collections.search_faces(
         collection_id,
         Probes.of(faces, contract.version),
         threshold=request.get("FaceMatchThreshold", 80.0),
@@ -57,7 +61,7 @@ def search_every_face(context: Context, request: aws.SearchFacesByImageRequestTy
         "FaceModelVersion": contract.version,
         "Faces": [
             {"FaceDetail": face_detail(faces, row), "FaceMatches": face_matches(matches)}
-            for row, matches in enumerate(found)
+            for row, matches in enumerate(searches)
         ],
     }
 
