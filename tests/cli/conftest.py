@@ -87,11 +87,19 @@ def program() -> Program:
 def _untouched_logging() -> Iterator[None]:
     """Commands set logging up for their process, which here is the tests'."""
     root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+    handlers, level, configured, configuration = (
+        root.handlers,
+        root.level,
+        structlog.is_configured(),
+        structlog.get_config(),
+    )
     yield
     root.handlers = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    if configured:  # by tests of another folder, for longer than one test
+        structlog.configure(**configuration)
+    else:
+        structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
