@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from recognizance.storage.repositories import _streams
 from recognizance.storage.repositories._batches import batches
 from recognizance.storage.schema import faces as table
 from recognizance.storage.schema import users
@@ -70,7 +73,6 @@ _INSERT = table.insert().returning(_c.pk, sort_by_parameter_order=True)
 _DELETE = table.delete().where(_c.pk.in_(_KEYS))
 _SET_USER = table.update().where(_c.pk.in_(_KEYS)).values(user_pk=sa.bindparam("user"))
 _CLEAR_USER = table.update().where(_c.user_pk == sa.bindparam("user")).values(user_pk=None)
-_ALL_VECTORS = sa.select(_c.pk, _c.vector).where(_IN_COLLECTION).order_by(_c.pk)
 _SOME_VECTORS = sa.select(_c.pk, _c.vector).where(_c.pk.in_(_KEYS))
 _VECTORS_OF_USER = sa.select(_c.vector).where(_c.user_pk == sa.bindparam("user")).order_by(_c.pk)
 _COUNT_OF_USER = sa.select(sa.func.count()).where(_c.user_pk == sa.bindparam("user"))
@@ -159,10 +161,25 @@ def vectors_of_user(connection: Connection, user_pk: int) -> list[bytes]:
     return list(connection.scalars(_VECTORS_OF_USER, {"user": user_pk}))
 
 
+def keys(connection: Connection, collection_pk: int) -> NDArray[np.int64]:
+    """Return the keys of a collection's faces, ascending."""
+    return _streams.integers(connection, sa.select(_c.pk).where(_c.collection_pk == collection_pk).order_by(_c.pk))
+
+
 def all_vectors(connection: Connection, collection_pk: int, size: int) -> Iterator[Sequence[tuple[int, bytes]]]:
     """Give the key and vector of every face of a collection in key order, ``size`` at a time."""
-    rows = connection.execute(_ALL_VECTORS, {"collection": collection_pk}, execution_options={"stream_results": True})
-    return ([(row[0], row[1]) for row in part] for part in rows.partitions(size))
+    return vectors_after(connection, collection_pk, 0, size)
+
+
+def vectors_after(
+    connection: Connection, collection_pk: int, after_pk: int, size: int
+) -> Iterator[Sequence[tuple[int, bytes]]]:
+    """Give the key and vector of every face whose key is beyond ``after_pk`` in key order, ``size`` at a time.
+
+    The iteration must end before the connection is given back.
+    """
+    statement = sa.select(_c.pk, _c.vector).where(_c.collection_pk == collection_pk, _c.pk > after_pk).order_by(_c.pk)
+    return _streams.pairs(connection, statement, size)
 
 
 def some_vectors(connection: Connection, pks: Sequence[int]) -> list[tuple[int, bytes]]:

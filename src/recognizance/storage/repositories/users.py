@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from recognizance.storage.repositories import _streams
 from recognizance.storage.repositories._batches import batches
 from recognizance.storage.schema import users as table
 
@@ -33,9 +36,6 @@ _PAGE = (
 )
 _BY_PK = sa.select(*_COLUMNS).where(table.c.pk.in_(sa.bindparam("keys", expanding=True)))
 _VECTOR = sa.select(table.c.vector).where(table.c.pk == sa.bindparam("key"))
-_ALL_VECTORS = sa.select(table.c.pk, table.c.vector).where(
-    table.c.collection_pk == sa.bindparam("collection"), table.c.vector.is_not(None)
-)
 _SOME_VECTORS = sa.select(table.c.pk, table.c.vector).where(
     table.c.pk.in_(sa.bindparam("keys", expanding=True)), table.c.vector.is_not(None)
 )
@@ -83,10 +83,34 @@ def set_vector(connection: Connection, pk: int, value: bytes | None) -> None:
     connection.execute(_SET_VECTOR, {"key": pk, "new_vector": value})
 
 
+def keys(connection: Connection, collection_pk: int) -> NDArray[np.int64]:
+    """Return the keys of the users that have faces, ascending."""
+    statement = (
+        sa.select(table.c.pk)
+        .where(table.c.collection_pk == collection_pk, table.c.vector.is_not(None))
+        .order_by(table.c.pk)
+    )
+    return _streams.integers(connection, statement)
+
+
 def all_vectors(connection: Connection, collection_pk: int, size: int) -> Iterator[Sequence[tuple[int, bytes]]]:
-    """Give the key and vector of every user that has faces, ``size`` at a time."""
-    rows = connection.execute(_ALL_VECTORS, {"collection": collection_pk}, execution_options={"stream_results": True})
-    return ([(row[0], row[1]) for row in part] for part in rows.partitions(size))
+    """Give the key and vector of every user that has faces in key order, ``size`` at a time."""
+    return vectors_after(connection, collection_pk, 0, size)
+
+
+def vectors_after(
+    connection: Connection, collection_pk: int, after_pk: int, size: int
+) -> Iterator[Sequence[tuple[int, bytes]]]:
+    """Give the key and vector of the users that have faces and whose key is beyond ``after_pk``, in key order.
+
+    They come ``size`` at a time. The iteration must end before the connection is given back.
+    """
+    statement = (
+        sa.select(table.c.pk, table.c.vector)
+        .where(table.c.collection_pk == collection_pk, table.c.pk > after_pk, table.c.vector.is_not(None))
+        .order_by(table.c.pk)
+    )
+    return _streams.pairs(connection, statement, size)
 
 
 def some_vectors(connection: Connection, pks: Sequence[int]) -> list[tuple[int, bytes]]:
