@@ -27,7 +27,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: what a database that has these tables calls itself."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -172,4 +172,79 @@ idempotency = Table(
     Column("response", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False, index=True),
     sqlite_with_rowid=False,
+)
+
+
+def lease_columns() -> tuple["Column[Any]", ...]:
+    """Return the columns of a table whose rows are worked on by one process at a time; see storage/leases.py."""
+    return (
+        Column("state", SmallInteger, nullable=False),  # OPEN, DONE or SET_ASIDE
+        Column("free_at", UtcTime, nullable=False),  # when it may be taken; while somebody has it, when the lease ends
+        Column("attempts", Integer, nullable=False),  # leases given so far, those handed back unused left out
+        Column("token", Uuid(as_uuid=False)),  # of the newest lease: whoever shows another one has lost it
+        Column("holder", String(255)),  # who has it, for people to read
+        Column("trouble", Text),  # why the last attempt failed, where that is known
+    )
+
+
+OPEN, DONE, SET_ASIDE = 0, 1, 2
+
+# One run of a bulk indexing job. Its lease is that of listing the source; DONE means that every chunk is written.
+bulk_jobs = Table(
+    "bulk_jobs",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _collection_key(),
+    Column("name", String(255), nullable=False),
+    Column("run", Integer, nullable=False),  # 1, 2, ...: a job that is finished may be run again
+    Column("source", Text, nullable=False),
+    Column("how", Text, nullable=False),  # everything else that the outcome depends on, as JSON
+    Column("again", Boolean, nullable=False),  # whether to do again what earlier runs have done
+    Column("listed_to", LargeBinary),  # the last name that the chunks written so far account for
+    Column("objects", BigInteger, nullable=False),  # in chunks
+    Column("skipped", BigInteger, nullable=False),  # done by earlier runs, and therefore in no chunk
+    Column("dealt_with", BigInteger, nullable=False),  # of the objects in chunks
+    Column("pictures", BigInteger, nullable=False),
+    Column("faces_added", BigInteger, nullable=False),
+    Column("faces_known", BigInteger, nullable=False),
+    Column("others", BigInteger, nullable=False),  # objects that are no pictures
+    Column("rejected", Text, nullable=False),  # faces that the quality filter left out, by reason, as JSON
+    Column("created_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    *lease_columns(),
+    UniqueConstraint("collection_pk", "name", "run"),
+    sqlite_autoincrement=True,
+)
+
+
+def _job_key() -> "Column[int]":
+    return Column("job_pk", Key, ForeignKey("bulk_jobs.pk", ondelete="CASCADE"), nullable=False)
+
+
+bulk_chunks = Table(
+    "bulk_chunks",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _job_key(),
+    Column("number", Integer, nullable=False),
+    Column("objects", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # names, sizes and versions of the objects: JSON under zlib
+    Column("finished_at", UtcTime),
+    *lease_columns(),
+    UniqueConstraint("job_pk", "number"),
+    Index(None, "job_pk", "state", "free_at"),
+    sqlite_autoincrement=True,
+)
+
+bulk_refusals = Table(
+    "bulk_refusals",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    _job_key(),
+    Column("name", LargeBinary, nullable=False),  # of the object, as bytes: a file's name need not be text
+    Column("code", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("lasting", Boolean, nullable=False),  # whether a later run would meet with the same
+    Index(None, "job_pk", "code"),
+    sqlite_autoincrement=True,
 )
