@@ -3,14 +3,14 @@
 Right for collections up to some tens of thousands of faces, and the yardstick of every faster index.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizance.collections.index.gate import Gate
 from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.scoring import exact_scores, rounding, select
 from recognizance.collections.index.threads import one_thread_a_product
 
 _SCORES_AT_ONCE = 1 << 22
@@ -38,10 +38,20 @@ class ExactIndex:
         self._count = 0
         self._places: dict[int, int] = {}
         self._largest_norm = 0.0
-        self._gate = _Gate()
+        self._gate = Gate()
+
+        self.watermark = -1
 
     def __len__(self) -> int:
         return self._count
+
+    def items(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return copies of the (n,) ids and (n, dimensions) vectors; nobody may change the index meanwhile."""
+        sizes = [min(self._block, self._count - start) for start in range(0, self._count, self._block)]
+        if not sizes:
+            return np.empty(0, np.int64), np.empty((0, self._dimensions), np.float32)
+        ids = np.concatenate([ids[:size] for ids, size in zip(self._ids, sizes, strict=False)])
+        return ids, np.concatenate([block[:size] for block, size in zip(self._blocks, sizes, strict=False)])
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
         """Add vectors; one whose id is there already takes the other's place."""
@@ -98,8 +108,11 @@ class ExactIndex:
             self._ids[block][row] = moved
             self._places[int(moved)] = place
 
-    def search(self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]) -> list[Hits]:
+    def search(
+        self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64], *, exact: bool = True
+    ) -> list[Hits]:
         """Find the vectors with the greatest dot product with each probe."""
+        del exact  # it always is
         if probes.ndim != 2 or probes.shape[1] != self._dimensions:
             raise ValueError(f"probes have shape {probes.shape}, not (k, {self._dimensions})")
         hits: list[Hits] = []
@@ -115,6 +128,9 @@ class ExactIndex:
                 ]
         return hits
 
+    def close(self) -> None:
+        """Do nothing: there is only memory."""
+
     def _scan(self, probes: NDArray[np.float32], total: int) -> NDArray[np.float32]:
         scores = np.empty((len(probes), total), np.float32)
         for number, start in enumerate(range(0, total, self._block)):
@@ -123,18 +139,8 @@ class ExactIndex:
         return scores
 
     def _best(self, probe: NDArray[np.float32], approximate: NDArray[np.float32], count: int, minimum: float) -> Hits:
-        # A float32 dot product of n terms errs by at most about n * 2^-24 times the product of the lengths (Higham,
-        # Accuracy and Stability of Numerical Algorithms, section 3.1); twice that, as both sides of a comparison err.
-        slack = (self._dimensions + 2) * 2.0**-23 * float(np.linalg.norm(probe)) * self._largest_norm
-        places = np.flatnonzero(approximate >= minimum - slack)
-        if len(places) > count:
-            among = approximate[places]
-            border = np.partition(among, len(among) - count)[len(among) - count]
-            places = places[among >= border - slack]
-        ids, scores = self._exact(probe, places)
-        kept = np.flatnonzero(scores >= minimum)
-        order = kept[np.lexsort((ids[kept], -scores[kept]))][:count]
-        return Hits(ids[order], scores[order])
+        slack = rounding(probe, self._largest_norm)
+        return select(approximate, slack, count, minimum, lambda places: self._exact(probe, places))
 
     def _exact(
         self, probe: NDArray[np.float32], places: NDArray[np.intp]
@@ -142,49 +148,10 @@ class ExactIndex:
         """Return the ids at these ascending places, and their scores in float64."""
         ids = np.empty(len(places), np.int64)
         scores = np.empty(len(places), np.float64)
-        wide = probe.astype(np.float64)
         numbers = places // self._block
         for number in np.unique(numbers):
             which = slice(*np.searchsorted(numbers, [number, number + 1]))
             rows = places[which] - number * self._block
             ids[which] = self._ids[number][rows]
-            scores[which] = (self._blocks[number][rows] * wide).sum(axis=1)
+            scores[which] = exact_scores(self._blocks[number][rows], probe)
         return ids, scores
-
-
-class _Gate:
-    """Lets any number of searches in, or one change that moves vectors under their feet.
-
-    A waiting change goes before new searches: it takes microseconds, and searches never stop coming.
-    """
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._searches = 0
-        self._changes = 0
-
-    @contextmanager
-    def searching(self) -> Iterator[None]:
-        with self._condition:
-            while self._changes:
-                self._condition.wait()
-            self._searches += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._searches -= 1
-                self._condition.notify_all()
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        with self._condition:
-            self._changes += 1
-            while self._searches:
-                self._condition.wait()
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._changes -= 1
-                self._condition.notify_all()

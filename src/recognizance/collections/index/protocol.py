@@ -27,7 +27,14 @@ class Index(Protocol):
     Any number of threads may search while one adds or removes; callers see to it that only one at a time does. A
     search sees each vector either as it was before a change or as it is after, never half of it, and it sees every
     change that returned before the search began.
+
+    Attributes:
+        watermark: The revision of the collection's log up to which the index holds everything, -1 while it is not
+            known to hold anything. Whoever feeds the index sets it, after the changes: an index that survives a restart
+            may hold a little more than it says, and applying the log again does no harm.
     """
+
+    watermark: int
 
     def __len__(self) -> int:
         """Return how many vectors there are."""
@@ -46,15 +53,23 @@ class Index(Protocol):
         """Remove vectors; ids that are not there are ignored."""
         ...
 
-    def search(self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]) -> list[Hits]:
+    def search(
+        self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64], *, exact: bool = False
+    ) -> list[Hits]:
         """Find the vectors with the greatest dot product with each probe.
 
         Args:
             probes: (k, dimensions) float32.
             count: The most hits for a probe, at least 1.
             minimum: (k,) least score of a hit, for each probe; minus infinity takes all.
+            exact: Whether every vector is compared, however long that takes. Otherwise an index may miss hits; the
+                scores of those that it returns are exact in any case.
 
         Returns:
             One result for each probe, in their order.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of files, threads and connections; no search may be running."""
         ...

@@ -1,5 +1,7 @@
-"""How many threads a matrix product takes."""
+"""How many threads a search takes."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from threadpoolctl import threadpool_limits
@@ -14,3 +16,9 @@ def one_thread_a_product() -> None:
     two, on two cores that had other work. A server has enough requests to keep its cores busy.
     """
     threadpool_limits(1, user_api="blas")
+
+
+@cache
+def scanners() -> ThreadPoolExecutor:
+    """Return the threads that scan segments for every index of this process, one for each core."""
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="scan")

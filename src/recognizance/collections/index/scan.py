@@ -1,0 +1,322 @@
+"""The index of a collection of any size on this machine: segments whose codes are scanned, and an exact tail.
+
+New vectors go to the tail, an :class:`ExactIndex`; while a collection is small that is all there is. Once the tail has
+grown, :meth:`ScanIndex.tend` writes it into segments, while searches and changes go on.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from recognizance.collections.index.cache import Cache
+from recognizance.collections.index.codes import SAMPLE, Codebook
+from recognizance.collections.index.exact import ExactIndex
+from recognizance.collections.index.gate import Gate
+from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.scanning import search_codes
+from recognizance.collections.index.segment import CAPACITY, Segment, merge
+from recognizance.collections.index.threads import scanners
+
+log = structlog.get_logger(__name__)
+
+EXACT_UP_TO = 50_000
+"""Vectors up to which a collection is searched exactly."""
+
+TAIL_UP_TO = 16_384
+"""Vectors of the tail beside segments: to compare them all takes about a millisecond."""
+
+PURGE_SECONDS = 300.0
+"""How long a deleted vector may stay in a file of the cache."""
+
+_GROWTH = 4
+"""A codebook is trained anew once there are so many times as many vectors as when it was trained."""
+
+_SEGMENTS_AT_ONCE = 8
+"""Segments written anew together: their vectors are in memory meanwhile, 64 MiB each."""
+
+_RELEASED_AFTER = 65_536
+"""Rows looked at in files until their pages are given back: each may have brought 64 KiB into this process's memory."""
+
+Part = tuple[NDArray[np.int64], NDArray[np.float16]]
+"""(n,) ids and (n, dimensions) vectors."""
+
+
+class ScanIndex:
+    """An :class:`~recognizance.collections.index.protocol.Index` that scans compact codes and scores the best exactly.
+
+    Args:
+        dimensions: Length of a vector.
+        cache: Where its segments are kept.
+        exact_up_to: As :data:`EXACT_UP_TO`.
+        tail_up_to: As :data:`TAIL_UP_TO`.
+        capacity: The most rows of a segment.
+        purge_after: Seconds that a deleted vector may stay in a file of the cache.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        cache: Cache,
+        *,
+        exact_up_to: int = EXACT_UP_TO,
+        tail_up_to: int = TAIL_UP_TO,
+        capacity: int = CAPACITY,
+        purge_after: float = PURGE_SECONDS,
+    ) -> None:
+        self.watermark = -1
+        self._cache = cache
+        self._exact_up_to, self._tail_up_to, self._capacity = exact_up_to, tail_up_to, capacity
+        self._purge_after = purge_after
+        self._segments: tuple[Segment, ...] = ()
+        self._tail = ExactIndex(dimensions)
+        self._gate = Gate()
+        self._writing = threading.RLock()  # held by whoever changes the index, the upkeep included
+        self._published = -1
+        self._purged_at = time.monotonic()
+        self._looked_at = 0
+
+    def __len__(self) -> int:
+        return len(self._tail) + sum(map(len, self._segments))
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are; 0 while every search is exact."""
+        return len(self._segments)
+
+    def open(self) -> bool:
+        """Take over what the cache has; return whether it has anything."""
+        opened = self._cache.open(scanners())
+        if opened is None:
+            return False
+        self._segments, self.watermark, self._published = opened.segments, opened.watermark, opened.watermark
+        return True
+
+    def close(self) -> None:
+        """Let another process write the cache. What the tail holds is in the database, and comes back from there."""
+        self._cache.close()
+
+    def ids(self) -> NDArray[np.int64]:
+        """Return the ids that are held, ascending."""
+        with self._writing:
+            return np.sort(np.concatenate([self._tail.items()[0], *(one.ids[one.alive] for one in self._segments)]))
+
+    # Changes
+
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
+        """Add vectors; one whose id is there already takes the other's place."""
+        with self._writing:
+            held = [segment for segment in self._segments if len(segment.places(ids))]
+            if not held:
+                self._tail.add(ids, vectors)
+                return
+            with self._gate.changing():
+                for segment in held:
+                    segment.hide(ids)
+                self._tail.add(ids, vectors)
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove vectors; ids that are not there are ignored."""
+        if not len(ids):
+            return
+        gone = np.unique(np.array(ids, np.int64))
+        with self._writing, self._gate.changing():
+            for segment in self._segments:
+                segment.hide(gone)
+            self._tail.remove(gone.tolist())
+
+    def fill(self, parts: Iterable[Part], total: int, codebook: Codebook) -> None:
+        """Write many vectors that are not held yet into segments at once.
+
+        Args:
+            parts: Rows, their ids ascending from part to part.
+            total: How many rows there are, about.
+            codebook: How to code them.
+        """
+        with self._writing:
+            for segment in self._written(parts, total, codebook):
+                with self._gate.changing():
+                    self._segments += (segment,)
+
+    def _written(self, parts: Iterable[Part], total: int, codebook: Codebook) -> Iterator[Segment]:
+        """Write rows into segments of equal size, one while the next one's rows are read."""
+        # A core scans a segment at a time: there should be some for each.
+        number = max(-(-total // self._capacity), min(4, total // max(1, self._exact_up_to)), 1)
+        before = None
+        for ids, vectors in _chunks(parts, -(-total // number) or 1):
+            job = scanners().submit(self._cache.write, ids, vectors, codebook)
+            if before:
+                yield before.result()
+            before = job
+        if before:
+            yield before.result()
+
+    # Searches
+
+    def search(
+        self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64], *, exact: bool = False
+    ) -> list[Hits]:
+        """Find the vectors with the greatest dot product with each probe."""
+        with self._gate.searching():
+            in_tail = self._tail.search(probes, count, minimum)
+            segments = self._segments
+            if not segments or not len(probes):
+                return in_tail
+            if exact:
+                found = list(scanners().map(lambda one: one.search(probes, count, minimum), segments))
+                in_segments = [merge(list(parts), count) for parts in zip(*found, strict=True)]
+            else:
+                in_segments, looked_at = search_codes(segments, probes, count, minimum)
+                self._release(segments, looked_at)
+        return [merge([one, other], count) for one, other in zip(in_tail, in_segments, strict=True)]
+
+    def _release(self, segments: Sequence[Segment], looked_at: int) -> None:
+        self._looked_at += looked_at
+        if self._looked_at > _RELEASED_AFTER:
+            self._looked_at = 0
+            for segment in segments:
+                segment.let_go()
+
+    # Upkeep, by one thread beside all others
+
+    def tend(self) -> None:
+        """Do what has become due: write the tail into segments, rewrite those with deleted rows, train anew."""
+        if not self._cache.own():
+            self._adopt()
+            return
+        if self._segments and len(self) >= _GROWTH * min(one.codes.codebook.trained_on for one in self._segments):
+            self._retrain()
+        grown = len(self._tail) > (self._tail_up_to if self._segments else self._exact_up_to)
+        behind = bool(self._segments) and self.watermark > self._published + self._tail_up_to
+        if grown or behind or self._purge_is_due():
+            self._renew(self._worn(purge=self._purge_is_due()))
+
+    def compact(self) -> None:
+        """Write everything anew, without the rows that were deleted."""
+        self._renew(self._segments)
+
+    def _purge_is_due(self) -> bool:
+        return time.monotonic() - self._purged_at > self._purge_after and any(map(_has_hidden, self._segments))
+
+    def _worn(self, *, purge: bool) -> tuple[Segment, ...]:
+        """Return the segments that are to be written anew: small ones, and if so wanted those with hidden rows."""
+        segments = self._segments
+        crowded = len(segments) > 2 * -(-len(self) // self._capacity) + 4
+        small = self._capacity * 3 // 4 if crowded else self._capacity // 4
+        return tuple(one for one in segments if len(one) < small or (purge and _has_hidden(one)))
+
+    def _renew(self, old: Sequence[Segment]) -> None:
+        """Write the tail and some segments into new ones, a few at a time, and publish."""
+        with self._writing:
+            watermark, (ids, vectors) = self.watermark, self._tail.items()
+        if len(ids) + sum(map(len, old)) <= self._exact_up_to and len(old) == len(self._segments):
+            self._dissolve()
+            return
+        tail = [(ids, vectors.astype(np.float16))]
+        for start in range(0, max(1, len(old)), _SEGMENTS_AT_ONCE):
+            some = old[start : start + _SEGMENTS_AT_ONCE]
+            rows = _sorted([*tail, *(one.rows() for one in some)])
+            if len(rows[0]):
+                self._install(some, tuple(self._written([rows], len(rows[0]), self._codebook(*rows))))
+            tail = []
+        self._publish(watermark)
+        if any(map(_has_hidden, old)):
+            self._purged_at = time.monotonic()
+
+    def _dissolve(self) -> None:
+        """Take the rows of all segments back into the tail: they are few enough."""
+        with self._writing, self._gate.changing():
+            for segment in self._segments:
+                self._tail.add(*segment.rows())
+            self._segments = ()
+        self._cache.clear()
+        self._published = -1
+
+    def _codebook(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> Codebook:
+        if self._segments:
+            return self._segments[-1].codes.codebook
+        chosen = np.random.default_rng(0).permutation(len(ids))[:SAMPLE]
+        return Codebook.train(vectors[chosen], len(ids))
+
+    def _retrain(self) -> None:
+        """Code every segment anew, one after the other, with a codebook trained on a sample of them all."""
+        old, rng = self._segments, np.random.default_rng(0)
+        total = sum(len(one.ids) for one in old)
+        sample = [one.vectors[rng.integers(0, len(one.ids), -(-SAMPLE * len(one.ids) // total))] for one in old]
+        codebook = Codebook.train(np.concatenate(sample), len(self))
+        log.info("the codebook of a collection was trained anew", vectors=len(self), error=round(codebook.error, 4))
+        for segment in old:
+            ids, vectors = segment.rows()
+            self._install([segment], [self._cache.write(ids, vectors, codebook)] if len(ids) else [])
+        self._publish(self._published)
+
+    def _adopt(self) -> None:
+        """Take over what the process that writes the cache has published, once this one's tail has grown."""
+        if len(self._tail) <= self._tail_up_to or not self._published < self._cache.published() <= self.watermark:
+            return
+        opened = self._cache.open(scanners())
+        if opened is not None and opened.watermark <= self.watermark:
+            self._install(self._segments, opened.segments)
+            self._published = opened.watermark
+
+    def _install(self, old: Sequence[Segment], new: Sequence[Segment]) -> None:
+        """Put new segments in the place of old ones that had all their rows, but for what has changed meanwhile.
+
+        What is held now is the truth: a row of a new segment stays hidden unless an old segment or the tail still has
+        it, the tail with the same vector. What a segment has now the tail need not have any more.
+        """
+        with self._writing:
+            held = [one.ids[one.alive] for one in old]
+            ids, vectors = _sorted([self._tail.items()])
+            for segment in new:
+                same = _same(segment, ids, vectors)
+                segment.hide(np.setdiff1d(segment.ids, np.concatenate([*held, same])))
+            with self._gate.changing():
+                self._segments = (*(one for one in self._segments if one not in old), *new)
+                for segment in new:
+                    self._tail.remove(segment.ids[segment.alive].tolist())
+
+    def _publish(self, watermark: int) -> None:
+        if watermark >= 0:
+            self._cache.publish(watermark, self._segments)
+            self._published = watermark
+
+
+def _has_hidden(segment: Segment) -> bool:
+    return len(segment) < len(segment.ids)
+
+
+def _chunks(parts: Iterable[Part], size: int) -> Iterator[Part]:
+    """Cut and join parts so that each has ``size`` rows, but for the last one."""
+    waiting: list[Part] = []
+    count = 0
+    for part in parts:
+        waiting.append(part)
+        count += len(part[0])
+        while count >= size:
+            ids, vectors = _joined(waiting)
+            yield ids[:size], vectors[:size]
+            waiting, count = [(ids[size:], vectors[size:])], count - size
+    if count:
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    return np.concatenate([ids for ids, _ in parts]), np.concatenate([vectors for _, vectors in parts])
+
+
+def _sorted(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    ids, vectors = _joined(parts)
+    order = np.argsort(ids)
+    return ids[order], vectors[order]
+
+
+def _same(segment: Segment, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return which of these ascending ids a segment has with the same vector."""
+    both, mine, theirs = np.intersect1d(segment.ids, ids, assume_unique=True, return_indices=True)
+    equal: NDArray[np.bool_] = (segment.vectors[mine] == vectors[theirs]).all(axis=1)
+    return both[equal]

@@ -1,0 +1,69 @@
+"""Searching segments: their codes propose rows, whose vectors are then scored exactly."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.segment import Candidates, Segment, longest, merge, score
+from recognizance.collections.index.threads import scanners
+
+_SURE = 6.0
+"""A row whose codes score this many standard errors below the minimum is not looked at."""
+
+
+def candidates(count: int, total: int) -> int:
+    """Return how many rows are scored exactly, those with the best codes, to find the ``count`` best of ``total``."""
+    return max(1000, 4 * count) if total < 2_000_000 else max(1500, 6 * count)
+
+
+def search_codes(
+    segments: Sequence[Segment], probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]
+) -> tuple[list[Hits], int]:
+    """Find the best rows of at least one segment for each probe, all but a few of them; see ``Index.search``.
+
+    Returns:
+        The hits of each probe, and how many vectors were looked at in all.
+    """
+    total = sum(map(len, segments))
+    wanted = candidates(count, total)
+
+    def scan(segment: Segment) -> Candidates:
+        # A segment's share of the best rows, and as much more as chance may give it.
+        share = wanted * len(segment) / max(1, total)
+        return segment.scan(probes, max(2 * count, round(share + 6 * share**0.5) + 16))
+
+    proposed = [scan(segments[0])] if len(segments) == 1 else list(scanners().map(scan, segments))
+    hits, looked_at = [], 0
+    for number, probe in enumerate(probes):
+        mine = [(one.scores[number], one.rows[number]) for one in proposed]
+        ids, vectors = _chosen(segments, mine, wanted, float(minimum[number]))
+        looked_at += len(ids)
+        if len(ids):
+            rounded, norm = vectors @ probe, longest(vectors)
+            hits.append(score(probe, ids, vectors, rounded, norm, count, float(minimum[number])))
+        else:
+            hits.append(merge([], count))
+    return hits, looked_at
+
+
+def _chosen(
+    segments: Sequence[Segment],
+    proposed: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
+    wanted: int,
+    minimum: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the ids and vectors of the ``wanted`` best proposals that may reach the minimum."""
+    scores = np.concatenate([scores for scores, _ in proposed])
+    best = -np.inf if len(scores) <= wanted else np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
+    ids, vectors = [], []
+    for segment, (some, rows) in zip(segments, proposed, strict=True):
+        least = max(float(best), minimum - _SURE * segment.codes.codebook.error)
+        chosen = np.sort(rows[(some >= least) & (some > -np.inf)])  # in the order of the file
+        if len(chosen):
+            ids.append(segment.ids[chosen])
+            vectors.append(segment.vectors[chosen])
+    if not ids:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    return np.concatenate(ids), np.concatenate(vectors).astype(np.float32)

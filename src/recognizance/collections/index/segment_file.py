@@ -1,0 +1,112 @@
+"""Segments as files: written once, checked as a whole when they are opened, their vectors mapped."""
+
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from recognizance.collections.index.codes import Codes
+from recognizance.collections.index.segment import Segment
+
+_MAGIC = b"RCGSEG1\n"
+_LENGTH = struct.Struct("<I")
+_PAGE = 4096
+_CHUNK = 1 << 20
+
+
+class DamagedFileError(Exception):
+    """A file of the cache is not what was written."""
+
+
+def write(path: Path, segment: Segment) -> int:
+    """Write a segment and see to it that it is on the disk; return the CRC-32 of the file.
+
+    The form: a magic number, the length of a JSON header and the header, then what it says: ids (int64), codes
+    (faiss's own form) and, from a multiple of 4,096 bytes on, vectors (float16, little-endian all of them).
+
+    Raises:
+        OSError: It cannot be written; no file is left.
+    """
+    codes = segment.codes.to_bytes()
+    header = orjson.dumps(
+        {
+            "rows": len(segment.ids),
+            "dimensions": segment.vectors.shape[1],
+            "codes": len(codes),
+            "trained_on": segment.codes.codebook.trained_on,
+            "error": segment.codes.codebook.error,
+        }
+    )
+    start = _MAGIC + _LENGTH.pack(len(header)) + header
+    gap = -(len(start) + segment.ids.nbytes + codes.nbytes) % _PAGE
+    vectors = np.ascontiguousarray(segment.vectors, "<f2")
+    parts = (start, segment.ids.astype("<i8").data, codes.data, bytes(gap), vectors.data)
+    checksum = 0
+    try:
+        with path.open("xb") as file:
+            for part in parts:
+                file.write(memoryview(part).cast("B"))
+                checksum = zlib.crc32(part, checksum)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return checksum
+
+
+def read(path: Path, checksum: int) -> Segment:
+    """Open a segment's file; its vectors stay in the file.
+
+    Raises:
+        DamagedFileError: The file is not what was written.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        if _checksum(file) != checksum:
+            raise DamagedFileError(f"{path} has changed since it was written")
+        file.seek(0)
+        header = _header(file)
+        ids = np.fromfile(file, "<i8", header["rows"])
+        codes = np.fromfile(file, np.uint8, header["codes"])
+    coded = Codes.from_bytes(codes, header["trained_on"], header["error"])
+    return _mapped(path, ids, coded, header["dimensions"])
+
+
+def map_vectors(path: Path, segment: Segment) -> Segment:
+    """Return a segment that was just written, with its vectors in the file instead of in memory.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return _mapped(path, segment.ids, segment.codes, segment.vectors.shape[1])
+
+
+def _mapped(path: Path, ids: NDArray[np.int64], codes: Codes, dimensions: int) -> Segment:
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    count = len(ids) * dimensions  # they end the file
+    vectors: NDArray[np.float16] = np.frombuffer(mapping, "<f2", count, len(mapping) - 2 * count)
+    return Segment(ids, codes, vectors.reshape(len(ids), dimensions), mapping=mapping, name=path.name)
+
+
+def _header(file: BinaryIO) -> dict[str, Any]:
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise DamagedFileError("the file is of another version of the program")
+    (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+    header: dict[str, Any] = orjson.loads(file.read(length))
+    return header
+
+
+def _checksum(file: BinaryIO) -> int:
+    # Read rather than mapped: what is mapped counts as this process's memory.
+    checksum, buffer = 0, bytearray(_CHUNK)
+    while count := file.readinto(buffer):  # type: ignore[attr-defined] # a file opened in binary mode has it
+        checksum = zlib.crc32(memoryview(buffer)[:count], checksum)
+    return checksum
