@@ -11,6 +11,7 @@ from recognizance.collections.model import PictureFaces, Probes
 from recognizance.core.errors import ServiceQuotaExceededError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from tests.collections.conftest import People
 
     from recognizance.collections.service import CollectionService
@@ -70,3 +71,51 @@ def test_a_collection_that_would_overflow_takes_no_picture_at_all(
     with pytest.raises(ServiceQuotaExceededError):
         service.index_pictures("c", pictures, contract_version=people.version)
     assert service.describe_collection("c").face_count == 0
+
+
+def test_a_picture_stored_under_another_name_is_as_if_it_were_indexed_under_it(
+    service: CollectionService, people: People, pictures: list[PictureFaces]
+) -> None:
+    """Without being embedded again: the same ids, places and vectors."""
+    old = pictures[2]
+    (stored,) = service.index_pictures("c", [old], contract_version=people.version).pictures
+    renamed = service.renamed_picture(
+        "c", [face.face_id for face in stored], picture_digest=old.picture_digest, external_image_id="new"
+    )
+    assert renamed is not None
+    done = service.index_pictures("c", [renamed], contract_version=people.version)
+    assert done.added == 2
+
+    service.create_collection("alone")
+    indexed = PictureFaces(old.faces, old.picture_digest, "new")
+    expected = service.index_pictures("alone", [indexed], contract_version=people.version)
+    assert done.pictures == expected.pictures
+    wanted = face_rows.new_faces(old.faces, old.picture_digest, people.version, "new")
+    assert list(renamed.rows) == wanted
+
+
+def test_a_picture_of_which_a_face_was_deleted_is_not_known_any_more(
+    service: CollectionService, people: People, pictures: list[PictureFaces]
+) -> None:
+    (stored,) = service.index_pictures("c", pictures[2:], contract_version=people.version).pictures
+    ids = [face.face_id for face in stored]
+    service.delete_faces("c", ids[:1])
+    assert service.renamed_picture("c", ids, picture_digest=bytes(32), external_image_id="new") is None
+
+
+def test_what_is_written_along_with_pictures_is_written_with_them_or_not_at_all(
+    service: CollectionService, people: People, pictures: list[PictureFaces]
+) -> None:
+    added: list[int] = []
+
+    def note(_connection: Connection, count: int) -> None:
+        added.append(count)
+
+    def fail(_connection: Connection, _count: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        service.index_pictures("c", pictures, contract_version=people.version, also=fail)
+    assert service.describe_collection("c").face_count == 0
+    service.index_pictures("c", pictures, contract_version=people.version, also=note)
+    assert added == [3]

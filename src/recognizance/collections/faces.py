@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from sqlalchemy import Connection
 
 from recognizance.collections.changes import Change
@@ -71,6 +72,32 @@ def new_faces(
             vector.tobytes(),
         )
         for box, score, vector in zip(found.box_ratios, found.scores, vectors, strict=True)
+    ]
+
+
+def renamed(
+    connection: Connection,
+    collection: CollectionRow,
+    face_ids: Sequence[str],
+    picture_digest: bytes,
+    external_image_id: str | None,
+) -> list[NewFace] | None:
+    """Return the rows that indexing a stored picture under another name would make; None when a face is gone."""
+    rows = faces.by_id(connection, collection.pk, face_ids)
+    vectors = dict(faces.some_vectors(connection, [row.pk for row in rows.values()]))
+    if any(one not in rows for one in face_ids):
+        return None
+    return [
+        NewFace(
+            face_id(row.contract_version, picture_digest, np.array(row.box, np.float32), external_image_id),
+            row.image_id,
+            external_image_id,
+            row.box,
+            row.confidence,
+            row.contract_version,
+            bytes(vectors[row.pk]),
+        )
+        for row in (rows[one] for one in face_ids)
     ]
 
 

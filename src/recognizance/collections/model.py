@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizance.core.errors import InvalidParameterError
+from recognizance.storage.repositories.faces import NewFace
 from recognizance.vision.faces import Faces
 
 T = TypeVar("T")
@@ -93,6 +94,17 @@ class PictureFaces:
     faces: Faces
     picture_digest: bytes
     external_image_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedPicture:
+    """A picture that the collection has already, to be stored under another name as well.
+
+    Attributes:
+        rows: Its faces under that name.
+    """
+
+    rows: tuple[NewFace, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from recognizance.collections.model import (
     Page,
     PictureFaces,
     Probes,
+    RenamedPicture,
     Stored,
     StoredFace,
     User,
@@ -189,15 +190,52 @@ class CollectionService:
         picture = PictureFaces(faces, picture_digest, external_image_id)
         return list(self.index_pictures(collection_id, [picture], contract_version=contract_version).pictures[0])
 
-    def index_pictures(self, collection_id: str, pictures: Sequence[PictureFaces], *, contract_version: str) -> Stored:
-        """Store the embedded faces of many pictures in one transaction, all or none; see :meth:`index_faces`."""
+    def index_pictures(
+        self,
+        collection_id: str,
+        pictures: Sequence[PictureFaces | RenamedPicture],
+        *,
+        contract_version: str,
+        also: Callable[[Connection, int], None] | None = None,
+    ) -> Stored:
+        """Store the embedded faces of many pictures in one transaction, all or none; see :meth:`index_faces`.
+
+        Args:
+            collection_id: The collection.
+            pictures: The pictures.
+            contract_version: The version of the contract that embedded their faces.
+            also: What else to write in the same transaction, given how many faces are new. What it raises undoes all.
+        """
         new = [
-            face_rows.new_faces(one.faces, one.picture_digest, contract_version, one.external_image_id)
+            one.rows
+            if isinstance(one, RenamedPicture)
+            else face_rows.new_faces(one.faces, one.picture_digest, contract_version, one.external_image_id)
             for one in pictures
         ]
         with self._change(collection_id) as change:
             stored = iter(face_rows.index(change, [face for faces in new for face in faces], contract_version))
+            if also is not None:
+                also(change.connection, len(change.faces))
         return Stored(tuple(tuple(islice(stored, len(faces))) for faces in new), added=len(change.faces))
+
+    def renamed_picture(
+        self, collection_id: str, face_ids: Sequence[str], *, picture_digest: bytes, external_image_id: str | None
+    ) -> RenamedPicture | None:
+        """Return a stored picture as it is under another name, to be stored by :meth:`index_pictures`.
+
+        Args:
+            collection_id: The collection.
+            face_ids: The faces of the picture under the name that it has.
+            picture_digest: SHA-256 of the picture file.
+            external_image_id: The other name.
+
+        Returns:
+            None when one of the faces has been deleted.
+        """
+        with self._database.read() as connection:
+            collection = find(connection, collection_id)
+            rows = face_rows.renamed(connection, collection, face_ids, picture_digest, external_image_id)
+        return None if rows is None else RenamedPicture(tuple(rows))
 
     def list_faces(
         self,
