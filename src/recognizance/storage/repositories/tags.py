@@ -10,10 +10,8 @@ from recognizance.storage.schema import tags as table
 
 def get(connection: Connection, collection_pk: int) -> dict[str, str]:
     """Return a collection's tags, sorted by key."""
-    rows = connection.execute(
-        sa.select(table.c.key, table.c.value).where(table.c.collection_pk == collection_pk).order_by(table.c.key)
-    )
-    return {row.key: row.value for row in rows}
+    rows = connection.execute(sa.select(table.c.key, table.c.value).where(table.c.collection_pk == collection_pk))
+    return {row.key: row.value for row in sorted(rows)}  # here, for each database sorts text in its own way
 
 
 def put(connection: Connection, collection_pk: int, tags: Mapping[str, str]) -> None:
