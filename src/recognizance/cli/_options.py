@@ -14,6 +14,15 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="URL of the database; by default SQLite in the data folder.",
+        show_default=False,
+    ),
+]
 Models = Annotated[
     Path | None,
     typer.Option("--models", metavar="FOLDER", help="Folder of the installed model files.", show_default=False),

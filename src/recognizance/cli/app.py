@@ -18,6 +18,8 @@ COMMANDS = {
     "keys": "Make, list and disable access keys.",
     "models": "List, install and examine the models.",
     "collections": "List, create, describe and delete collections.",
+    "backup": "Write the database and the key file to a backup, while servers go on.",
+    "restore": "Restore a backup into an empty data folder, or check one.",
     "index": "Store the faces of a folder of pictures in a collection.",
     "search": "Find the people of a picture in a collection.",
     "compare": "Compare the face of one picture with those of another.",
