@@ -130,6 +130,17 @@ class ThroughputExceededError(ServiceError):
         super().__init__(message)
 
 
+class TemporarilyUnavailableError(ServiceError):
+    """Something this server works with, such as the search engine, does not answer; every SDK retries this one."""
+
+    code = "ThrottlingException"
+
+    def __init__(
+        self, message: str = "The service is temporarily unable to process the request. Try your call again."
+    ) -> None:
+        super().__init__(message)
+
+
 class AccessDeniedError(ServiceError):
     """The principal is known, and may not."""
 

@@ -90,6 +90,28 @@ class Settings(BaseSettings):
     buckets_folder: Path | None = Field(
         default=None, description="Local folder whose sub-folders serve as buckets, instead of an S3 store."
     )
+    milvus_url: str | None = Field(
+        default=None,
+        description="URL of a Milvus server, such as http://milvus:19530, that keeps and searches the vectors; without "
+        "it this process does.",
+    )
+    milvus_token: SecretStr | None = Field(
+        default=None, description="Milvus's access token: user:password, or an API key."
+    )
+    milvus_database: str = Field(default="default", description="Milvus database to use; it must exist.")
+    milvus_prefix: str = Field(
+        default="recognizance",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$",
+        description="What the names of the Milvus collections begin with.",
+    )
+    milvus_index: Literal["FLAT", "HNSW", "IVF_SQ8", "DISKANN", "AUTOINDEX"] = Field(
+        default="FLAT",
+        description="Type of Milvus index: FLAT compares every vector and misses nothing, the others are faster or "
+        "smaller and may miss matches.",
+    )
+    milvus_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="How long a call to Milvus may take before the request fails."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least log level.")
 

@@ -26,7 +26,9 @@ SERVICE = "rekognition"
 API_VERSION = "2016-06-27"
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
-_STATUS = MappingProxyType({"InternalServerError": 500, "RequestEntityTooLargeException": 413})
+_STATUS = MappingProxyType(
+    {"InternalServerError": 500, "ThrottlingException": 500, "RequestEntityTooLargeException": 413}
+)
 """The errors whose HTTP status is not 400. Rekognition answers even AccessDeniedException with 400."""
 
 VALIDATION_EXCEPTION = frozenset(

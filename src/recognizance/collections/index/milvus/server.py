@@ -1,0 +1,197 @@
+"""The connection to Milvus: opened when it is needed, bounded in time, and silent about anything but the cure."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from recognizance.core.errors import SetupError, TemporarilyUnavailableError
+from recognizance.core.settings import Settings
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS = 64
+"""The most calls to Milvus under way at once."""
+
+_PAUSE_SECONDS = 1.0
+"""How long after a failure Milvus is not asked again, so that the requests that wait do not fail one after another."""
+
+_GRACE_SECONDS = 1.0
+"""What a call may take beyond its own time limit before it is given up: the client reconnects within a call."""
+
+_MISSING = 100
+"""Milvus's error code for a collection that does not exist (pymilvus.exceptions.ErrorCode)."""
+
+_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
+"""Left alone, a connection that was refused for a while is tried again only every two minutes (gRPC, "Connection
+Backoff Protocol")."""
+
+
+class MissingError(TemporarilyUnavailableError):
+    """Milvus has lost what was kept there: it is made again, from the database."""
+
+
+class MilvusServer:
+    """A Milvus server, as the settings name it. Safe to use from many threads.
+
+    Args:
+        settings: ``milvus_url`` and what belongs to it.
+
+    Attributes:
+        index_type: The type of Milvus index that vectors are kept in.
+        prefix: What the names of everything that this installation keeps in Milvus begin with.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.milvus_url is None:
+            raise SetupError("milvus_url is not set.")
+        self._url = settings.milvus_url
+        self._token = settings.milvus_token.get_secret_value() if settings.milvus_token else ""
+        self._database = settings.milvus_database
+        self._timeout = settings.milvus_timeout_seconds
+        self.index_type = settings.milvus_index
+        self.prefix = settings.milvus_prefix
+        self._calls = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="milvus")
+        self._lock = threading.Lock()
+        self._client: MilvusClient | None = None
+        self._paused_until = 0.0
+        self._answers = True
+        self._known: set[str] = set()
+
+    def __str__(self) -> str:
+        return self._url
+
+    def version(self) -> str:
+        """Return the server's version.
+
+        Raises:
+            SetupError: The package pymilvus is not installed.
+            TemporarilyUnavailableError: Milvus does not answer.
+        """
+        return str(self.call("get_server_version"))
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a Milvus collection was there when it was last looked for."""
+        return name in self._known
+
+    def learn(self, name: str) -> None:
+        """Remember that a Milvus collection is there, until Milvus says that one is not."""
+        self._known.add(name)
+
+    def call(self, method: str, *arguments: object, **named: object) -> Any:  # noqa: ANN401 - whatever the method gives
+        """Call a method of pymilvus's client.
+
+        Args:
+            method: Its name.
+            *arguments: Its arguments.
+            **named: Its named arguments; the time limit is added.
+
+        Raises:
+            MissingError: The Milvus collection does not exist.
+            SetupError: The package pymilvus is not installed.
+            TemporarilyUnavailableError: Milvus does not answer in time, or refuses.
+        """
+        return self._bounded(lambda client: getattr(client, method)(*arguments, timeout=self._timeout, **named))
+
+    def pages(self, **named: object) -> "Pages":
+        """Open an iterator over the rows of a query; the arguments are those of ``MilvusClient.query_iterator``."""
+        return Pages(self, self._bounded(lambda client: client.query_iterator(timeout=self._timeout, **named)))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _bounded(self, action: Callable[["MilvusClient"], Any]) -> Any:  # noqa: ANN401 - whatever the action gives
+        """Do something with the client in another thread, and wait for it no longer than is allowed.
+
+        pymilvus keeps its own time limits for calls but not for its reconnecting, where threads queue up at one lock.
+        """
+        if time.monotonic() < self._paused_until:
+            raise TemporarilyUnavailableError
+        _import()
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            future: Future[Any] = self._calls.submit(lambda: action(self._opened()))
+            answer = future.result(self._timeout + _GRACE_SECONDS)
+        except MilvusException as error:
+            if error.code == _MISSING:
+                self._known.clear()
+                raise MissingError from error
+            self._failed(error.message or str(error))
+            raise TemporarilyUnavailableError from error
+        except FutureTimeoutError as error:
+            future.cancel()
+            self._failed(f"no answer within {self._timeout:g} s")
+            raise TemporarilyUnavailableError from error
+        if not self._answers:
+            self._answers = True
+            log.info("Milvus answers again", url=self._url)
+        return answer
+
+    def _opened(self) -> "MilvusClient":
+        from pymilvus import MilvusClient
+
+        with self._lock:
+            if self._client is None:
+                self._client = MilvusClient(
+                    self._url,
+                    token=self._token,
+                    db_name=self._database,
+                    timeout=self._timeout,
+                    dedicated=True,
+                    grpc_options=_OPTIONS,
+                )
+            return self._client
+
+    def _failed(self, reason: str) -> None:
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+        answered, self._answers = self._answers, False
+        if answered:  # one line for each outage
+            log.error(
+                "Milvus does not answer: faces are still stored, but searches fail until it does",
+                url=self._url,
+                reason=reason,
+                cure="see that Milvus runs at milvus_url and accepts milvus_token: recognizance doctor",
+            )
+
+
+class Pages:
+    """The pages of a query, one after another, each a list of rows."""
+
+    def __init__(self, server: MilvusServer, iterator: Any) -> None:  # noqa: ANN401 - pymilvus does not export its type
+        self._server = server
+        self._iterator = iterator
+
+    def __iter__(self) -> "Pages":
+        return self
+
+    def __next__(self) -> list[dict[str, Any]]:
+        page: list[dict[str, Any]] = self._server._bounded(lambda _: self._iterator.next())  # noqa: SLF001 - its other half
+        if not page:
+            self._iterator.close()
+            raise StopIteration
+        return page
+
+
+def _import() -> None:
+    try:
+        import pymilvus  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise SetupError(
+            'milvus_url is set, and the package pymilvus is not installed: pip install "recognizance[milvus]"'
+        ) from error
+    # It prints the trace of every failed call beside raising it; one line of ours says more.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
