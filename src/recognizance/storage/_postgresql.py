@@ -3,7 +3,8 @@
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from recognizance.core.errors import SetupError
 
@@ -72,7 +73,7 @@ def make_engine(url: URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchem
     given = {name: value for name, value in _CONNECT.items() if name not in query}
     # Of an option given twice the last counts: the operator's.
     session = [f"-c {name}={value}" for name, value in _SESSION.items()] + [str(query.pop("options", ""))]
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg", query=query),
         connect_args=given | {"options": " ".join(session).strip()},
         pool_size=min(8, int(text)),
@@ -81,6 +82,22 @@ def make_engine(url: URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchem
         pool_use_lifo=True,
         **options,
     )
+    event.listen(engine, "handle_error", _redact_both)
+    return engine
+
+
+def redact(error: BaseException) -> None:
+    """Take from an error of the server what follows its first line: the values of rows, which are people's names."""
+    said = getattr(error, "diag", None)
+    if said is not None and said.message_primary:
+        error.args = (said.message_primary,)
+
+
+def _redact_both(context: ExceptionContext) -> None:
+    if (error := context.sqlalchemy_exception) is not None:
+        full = str(context.original_exception)
+        redact(context.original_exception)
+        error.args = (str(error.args[0]).replace(full, str(context.original_exception)), *error.args[1:])
 
 
 def check(connection: Connection) -> None:

@@ -4,18 +4,20 @@ News are a help, not the truth: they may be lost while a connection is down, and
 the log; whoever waits here looks there every now and then in any case.
 """
 
-import select
+import selectors
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import psycopg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from recognizance.storage.database import Database
+
+if TYPE_CHECKING:
+    import psycopg
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +62,15 @@ class Listener:
             if not self._database.is_postgresql or self._closed.is_set():
                 self._closed.wait(timeout_seconds)
                 return None
+            from psycopg import Error  # psycopg takes a while to import, and SQLite does without
+
             try:
                 if self._connection is None:
                     self._connection = self._connect()
                     self._lost = False
                     return None  # what was announced before is unknown
                 return self._hear(self._connection, timeout_seconds)
-            except (psycopg.Error, SQLAlchemyError, OSError) as error:
+            except (Error, SQLAlchemyError, OSError) as error:
                 self._disconnect()
                 if self._lost:
                     self._closed.wait(timeout_seconds)
@@ -83,12 +87,10 @@ class Listener:
             self._disconnect()
             self._woken.close()
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> "psycopg.Connection[Any]":
         pooled = self._database.engine.raw_connection()
-        connection = pooled.driver_connection
+        connection: psycopg.Connection[Any] = cast("Any", pooled.driver_connection)
         pooled.detach()
-        if not isinstance(connection, psycopg.Connection):
-            raise TypeError(connection)
         connection.rollback()
         connection.autocommit = True
         connection.execute(f"LISTEN {CHANNEL}")
@@ -99,11 +101,14 @@ class Listener:
             self._connection.close()
             self._connection = None
 
-    def _hear(self, connection: psycopg.Connection[Any], timeout_seconds: float) -> set[int] | None:
-        # News that came along with an earlier answer are in memory, where select would not see them.
+    def _hear(self, connection: "psycopg.Connection[Any]", timeout_seconds: float) -> set[int] | None:
+        # News that came along with an earlier answer are in memory, where a selector would not see them.
         found = self._news(connection)
         if not found:
-            ready = select.select([connection.fileno(), self._woken.fileno()], [], [], timeout_seconds)[0]
+            with selectors.DefaultSelector() as selector:
+                selector.register(connection.fileno(), selectors.EVENT_READ)
+                selector.register(self._woken, selectors.EVENT_READ)
+                ready = selector.select(timeout_seconds)
             if self._closed.is_set():
                 return None
             if ready:
@@ -111,5 +116,5 @@ class Listener:
         return found
 
     @staticmethod
-    def _news(connection: psycopg.Connection[Any]) -> set[int]:
+    def _news(connection: "psycopg.Connection[Any]") -> set[int]:
         return {int(note.payload) for note in connection.notifies(timeout=0) if note.payload.isdecimal()}

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from recognizance.storage.driver import driver
+
 # PostgreSQL's COPY format: a signature of 11 bytes, flags and the length of an extension; for each row the number of
 # its columns and each value behind its length; an end mark of 2 bytes.
 # https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
@@ -18,23 +20,18 @@ _COPY_INTEGER = np.dtype([("columns", ">i2"), ("length", ">i4"), ("value", ">i8"
 _cursor_numbers = count()
 
 
-def _driver(connection: Connection) -> Any:  # noqa: ANN401 - one of two drivers
-    if not connection.in_transaction():
-        connection.begin()  # what goes past SQLAlchemy does not begin one
-    return connection.connection.driver_connection
-
-
 def _text(connection: Connection, statement: "sa.Select[Any]") -> str:
     return str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
 
 
 def integers(connection: Connection, statement: "sa.Select[tuple[int]]") -> NDArray[np.int64]:
     """Return the result of a statement that selects one BIGINT, never NULL, and has integers as its parameters."""
-    driver, text = _driver(connection), _text(connection, statement)
-    if connection.dialect.name == "sqlite":
-        return np.fromiter(chain.from_iterable(driver.execute(text)), np.int64)
-    with driver.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
-        data = b"".join(copy)
+    text = _text(connection, statement)
+    with driver(connection, text) as own:
+        if connection.dialect.name == "sqlite":
+            return np.fromiter(chain.from_iterable(own.execute(text)), np.int64)
+        with own.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
+            data = b"".join(copy)
     rows = np.frombuffer(memoryview(data)[_COPY_HEAD:-_COPY_END], _COPY_INTEGER)
     return rows["value"].astype(np.int64)
 
@@ -47,13 +44,14 @@ def pairs(
     The statement's parameters are integers. The database keeps what was not fetched yet: other statements may run on
     the connection meanwhile, but the iteration must end before the transaction does.
     """
-    driver, text = _driver(connection), _text(connection, statement)
+    text = _text(connection, statement)
     # A cursor with a name stays in the server; binary, because bytes written as text are twice as long.
     postgresql = {"name": f"recognizance_{next(_cursor_numbers)}", "binary": True}
-    cursor = driver.cursor(**({} if connection.dialect.name == "sqlite" else postgresql))
-    try:
-        cursor.execute(text)
-        while part := cursor.fetchmany(size):
-            yield part
-    finally:
-        cursor.close()
+    with driver(connection, text) as own:
+        cursor = own.cursor(**({} if connection.dialect.name == "sqlite" else postgresql))
+        try:
+            cursor.execute(text)
+            while part := cursor.fetchmany(size):
+                yield part
+        finally:
+            cursor.close()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from recognizance.storage.repositories import _bulk
 from recognizance.storage.schema import face_log as table
 
 KEPT = 65_536
@@ -15,7 +16,6 @@ _SINCE = (
     .where(table.c.collection_pk == sa.bindparam("collection"), table.c.revision > sa.bindparam("after"))
     .order_by(table.c.revision)
 )
-_INSERT = table.insert()
 _PRUNE = table.delete().where(
     table.c.collection_pk == sa.bindparam("collection"), table.c.revision <= sa.bindparam("last")
 )
@@ -25,11 +25,13 @@ def append(connection: Connection, collection_pk: int, revision: int, entries: S
     """Append entries, each a kind and a subject, after a revision; return the new revision."""
     newest = revision + len(entries)
     if entries:
-        rows = [
-            {"collection_pk": collection_pk, "revision": number, "kind": kind, "subject": subject}
-            for number, (kind, subject) in enumerate(entries, revision + 1)
-        ]
-        connection.execute(_INSERT, rows)
+        columns = {
+            "collection_pk": [collection_pk] * len(entries),
+            "revision": range(revision + 1, newest + 1),
+            "kind": [kind for kind, _ in entries],
+            "subject": [subject for _, subject in entries],
+        }
+        _bulk.insert(connection, table, columns)
         if newest // KEPT > revision // KEPT:
             connection.execute(_PRUNE, {"collection": collection_pk, "last": newest - KEPT})
     return newest

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from recognizance.storage.repositories import _streams
+from recognizance.storage.repositories import _bulk, _streams
 from recognizance.storage.repositories._batches import batches
 from recognizance.storage.schema import faces as table
 from recognizance.storage.schema import users
@@ -69,7 +69,6 @@ _PAGE_OF_USER = (
     .order_by(_c.pk)
     .limit(sa.bindparam("count"))
 )
-_INSERT = table.insert().returning(_c.pk, sort_by_parameter_order=True)
 _DELETE = table.delete().where(_c.pk.in_(_KEYS))
 _SET_USER = table.update().where(_c.pk.in_(_KEYS)).values(user_pk=sa.bindparam("user"))
 _CLEAR_USER = table.update().where(_c.user_pk == sa.bindparam("user")).values(user_pk=None)
@@ -85,27 +84,21 @@ def _row(row: Sequence[Any]) -> FaceRow:
 
 
 def insert(connection: Connection, collection_pk: int, faces: Sequence[NewFace], created_at: datetime) -> list[int]:
-    """Insert faces, which nobody has as a user yet; return their keys in the same order."""
+    """Insert faces, which nobody has as a user yet; return their keys, ascending, in the same order."""
     if not faces:
         return []
-    common = {"collection_pk": collection_pk, "created_at": created_at}
-    return list(connection.scalars(_INSERT, [_values(face) | common for face in faces]))
-
-
-def _values(face: NewFace) -> dict[str, Any]:
-    left, top, width, height = face.box
-    return {
-        "face_id": face.face_id,
-        "image_id": face.image_id,
-        "external_image_id": face.external_image_id,
-        "box_left": left,
-        "box_top": top,
-        "box_width": width,
-        "box_height": height,
-        "confidence": face.confidence,
-        "contract_version": face.contract_version,
-        "vector": face.vector,
+    pks = _bulk.new_keys(connection, table, len(faces))
+    columns: dict[str, Sequence[Any]] = {
+        "pk": pks,
+        "collection_pk": [collection_pk] * len(faces),
+        "created_at": [created_at] * len(faces),
     }
+    for name in ("face_id", "image_id", "external_image_id", "confidence", "contract_version", "vector"):
+        columns[name] = [getattr(face, name) for face in faces]
+    sides = ("box_left", "box_top", "box_width", "box_height")
+    columns |= dict(zip(sides, zip(*(face.box for face in faces), strict=True), strict=True))
+    _bulk.insert(connection, table, columns)
+    return pks
 
 
 def by_id(connection: Connection, collection_pk: int, face_ids: Sequence[str]) -> dict[str, FaceRow]:
