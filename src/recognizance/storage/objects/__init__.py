@@ -9,9 +9,17 @@ from recognizance.core.settings import ENV_PREFIX
 from recognizance.storage.objects.folder import FolderObjectStore
 
 if TYPE_CHECKING:
-    from recognizance.core.settings import Settings
+    from collections.abc import Iterator
 
-__all__ = ["FolderObjectStore", "NoObjectStore", "ObjectStore", "open_object_store"]
+    from recognizance.core.settings import Settings
+    from recognizance.storage.objects.listing import Entry
+
+__all__ = ["FolderObjectStore", "ListedObjectStore", "NoObjectStore", "ObjectStore", "open_object_store"]
+
+_CURE = (
+    f"an operator has to set {ENV_PREFIX}S3_ENDPOINT_URL or {ENV_PREFIX}S3_REGION (an S3 store) or "
+    f"{ENV_PREFIX}BUCKETS_FOLDER (a local folder)."
+)
 
 
 class ObjectStore(Protocol):
@@ -33,19 +41,36 @@ class ObjectStore(Protocol):
         ...
 
 
+class ListedObjectStore(ObjectStore, Protocol):
+    """An object store whose buckets can be listed."""
+
+    def entries(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """Give a bucket's objects in the order of their keys' bytes.
+
+        Args:
+            bucket: The bucket's name.
+            prefix: What the keys begin with.
+            after: Only keys that come after this one.
+
+        Raises:
+            SetupError: The bucket cannot be listed.
+        """
+        ...
+
+
 class NoObjectStore:
     """Stands where neither an S3 store nor a folder is configured."""
 
     def read(self, bucket: str, key: str, version: str | None, limit: int) -> bytes:  # noqa: ARG002 - the protocol
         """Refuse, and name the settings that would change that."""
-        raise InvalidS3ObjectError(
-            "This server has no object store: an operator has to set "
-            f"{ENV_PREFIX}S3_ENDPOINT_URL or {ENV_PREFIX}S3_REGION (an S3 store) or {ENV_PREFIX}BUCKETS_FOLDER "
-            "(a local folder)."
-        )
+        raise InvalidS3ObjectError(f"This server has no object store: {_CURE}")
+
+    def entries(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:  # noqa: ARG002 - as above
+        """Refuse likewise."""
+        raise SetupError(f"There is no object store: {_CURE}")
 
 
-def open_object_store(settings: Settings) -> ObjectStore:
+def open_object_store(settings: Settings) -> ListedObjectStore:
     """Return the object store that the settings describe. No bucket is contacted before the first read.
 
     Raises:

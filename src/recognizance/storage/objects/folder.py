@@ -1,10 +1,18 @@
 """A local folder whose sub-folders serve as buckets."""
 
+from __future__ import annotations
+
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recognizance.core.errors import ImageTooLargeError, InvalidS3ObjectError, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from recognizance.storage.objects.listing import Entry
 
 # A named pipe without a writer would block an open that lacks O_NONBLOCK; a link must not lead out of the folder.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -42,6 +50,12 @@ class FolderObjectStore:
         if len(data) > limit:
             raise ImageTooLargeError
         return data
+
+    def entries(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """Give a bucket's files; see :class:`~recognizance.storage.objects.ListedObjectStore`."""
+        from recognizance.storage.objects.listing import list_folder  # imports boto3, which takes a moment
+
+        return list_folder(self._folder, bucket, prefix, after)
 
     def _open(self, names: list[str]) -> int:
         """Return a descriptor of the file at the end of these names, which the caller closes."""
