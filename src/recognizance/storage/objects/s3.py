@@ -13,11 +13,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from recognizance.core.errors import ImageTooLargeError, InvalidS3ObjectError, SetupError
+from recognizance.storage.objects.listing import list_s3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_s3.client import S3Client
 
     from recognizance.core.settings import Settings
+    from recognizance.storage.objects.listing import Entry
 
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +97,10 @@ class S3ObjectStore:
         except (ClientError, BotoCoreError, *_PARSING) as error:
             _log.info("s3.read_failed", bucket=bucket, cause=str(error))
             raise InvalidS3ObjectError from error
+
+    def entries(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """Give a bucket's objects; see :class:`~recognizance.storage.objects.ListedObjectStore`."""
+        return list_s3(self._client, bucket, prefix, after)
 
     def _receive(self, body: Any, limit: int) -> bytes:  # noqa: ANN401 - botocore's StreamingBody has no types
         end = time.monotonic() + self._deadline
