@@ -1,7 +1,8 @@
 """Fixtures that every test may use.
 
-Tests that ask for ``database_url`` or ``database_kind`` run on SQLite and on PostgreSQL. The server is the one of
-``--postgresql-url``, or one of the tests' own, which the first test that needs it starts for all test processes.
+Tests that ask for ``database_url``, ``new_database`` or ``database_kind`` run on SQLite and on PostgreSQL, unless
+they are marked ``sqlite`` or ``postgresql``. The server is the one of ``--postgresql-url``, or one of the tests' own,
+which the first test that needs it starts for all test processes.
 """
 
 import fcntl
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -99,16 +100,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark that keeps a test from running twice."""
+    """Declare the marks that keep a test from running twice."""
     config.addinivalue_line(
         "markers", "sqlite: runs on SQLite alone, for its subject is SQLite's file or nothing that the database does"
     )
+    config.addinivalue_line("markers", "postgresql: runs on PostgreSQL alone, for its subject is the server")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what touches a database on both."""
     if "database_kind" in metafunc.fixturenames:
-        kinds = ["sqlite"] if metafunc.definition.get_closest_marker("sqlite") else ["sqlite", "postgresql"]
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        kinds = [kind for kind in ("sqlite", "postgresql") if kind in marks] or ["sqlite", "postgresql"]
         metafunc.parametrize("database_kind", kinds, indirect=True, scope="session")
 
 
@@ -120,15 +123,30 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a database of the test's own: on SQLite not yet made, on PostgreSQL with this version's tables."""
-    if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'data' / 'recognizance.db'}"
-        return
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    url = server.create()
-    yield url
-    server.drop(url)
+def new_database(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Return the URL of one more database of the test's own.
+
+    On PostgreSQL it has the tables of this version; on SQLite it is not made yet. The first SQLite file lies where the
+    data folder ``tmp_path / "data"`` has it by default.
+    """
+    made: list[str] = []
+    server: PostgreSQL | None = request.getfixturevalue("postgresql") if database_kind == "postgresql" else None
+
+    def make() -> str:
+        folder = f"data-{len(made)}" if made else "data"
+        made.append(server.create() if server else f"sqlite:///{tmp_path / folder / 'recognizance.db'}")
+        return made[-1]
+
+    yield make
+    for url in made:
+        if server:
+            server.drop(url)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """The URL of a database of the test's own."""
+    return new_database()
 
 
 class PostgreSQL:
@@ -167,7 +185,8 @@ class PostgreSQL:
             ).close()  # a database with connections cannot be copied
         self._made += 1
         name = f"{self._prefix}_{self._made}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {'template1' if empty else self._template}")
+        template = "template1" if empty else self._template
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(name)
 
     def drop(self, url: str) -> None:

@@ -1,23 +1,25 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
 from recognizance.core import clock
 from recognizance.core.errors import IdempotentParameterMismatchError
+from recognizance.storage import schema
 from recognizance.storage.database import Database
 from recognizance.storage.idempotency import LIFE, Once, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(f"sqlite:///{tmp_path / 'x.db'}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database.open(database_url)
     yield opened
     opened.close()
 
@@ -103,3 +105,52 @@ def test_a_token_is_forgotten_after_seven_days(database: Database, monkeypatch: 
     assert perform(database, REQUEST, action)["answer"] == 1
     monkeypatch.setattr(clock, "now", lambda: start + LIFE + timedelta(minutes=1))
     assert perform(database, REQUEST, action)["answer"] == 2
+
+
+def test_one_token_at_the_same_time_on_two_subjects_is_refused_once(database: Database) -> None:
+    """One request is done; the other says that the token is taken, and nothing breaks."""
+    outcomes: list[str] = []
+    meet = threading.Barrier(2)
+
+    def ask(subject: int) -> None:
+        action = Action()
+        meet.wait(60)
+        try:
+            perform(database, REQUEST.on(subject), action)
+            outcomes.append("done")
+        except IdempotentParameterMismatchError:
+            outcomes.append("refused")
+
+    for turn in range(10):
+        with database.begin() as connection:
+            connection.execute(schema.idempotency.delete())
+        threads = [threading.Thread(target=ask, args=(subject,)) for subject in (1, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["done"] * (turn + 1) + ["refused"] * (turn + 1)
+
+
+def test_old_tokens_are_forgotten_by_several_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each deletes the old records; none waits for another for ever."""
+    for number in range(200):
+        perform(database, Once.of("CreateUser", "p", f"old {number}", {}), Action())
+    start = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start + LIFE + timedelta(minutes=1))
+    errors: list[BaseException] = []
+
+    def ask(number: int) -> None:
+        try:
+            perform(database, Once.of("CreateUser", "p", f"new {number}", {}), Action())
+        except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.idempotency)) == 8

@@ -42,10 +42,8 @@ def next_news(listener: Listener) -> set[int] | None:
 
 
 @pytest.fixture
-def listening(listener: Listener, database_kind: str) -> Listener:
+def listening(listener: Listener) -> Listener:
     """A listener that has its connection."""
-    if database_kind == "sqlite":
-        pytest.skip("SQLite has no news")
     assert listener.wait(60) is None, "whatever happened before is unknown"
     return listener
 
@@ -54,12 +52,14 @@ def test_without_news_the_log_has_to_be_asked(listener: Listener) -> None:
     assert listener.wait(0.01) is None
 
 
+@pytest.mark.postgresql
 def test_committed_writes_are_heard_of(database: Database, listening: Listener) -> None:
     tell(database, 7, 8, 7)
     assert next_news(listening) == {7, 8}
     assert listening.wait(0.01) == set()
 
 
+@pytest.mark.postgresql
 def test_writes_that_are_rolled_back_are_not_heard_of(database: Database, listening: Listener) -> None:
     def fail() -> None:
         with database.begin() as connection:
@@ -72,6 +72,7 @@ def test_writes_that_are_rolled_back_are_not_heard_of(database: Database, listen
     assert next_news(listening) == {8}
 
 
+@pytest.mark.postgresql
 def test_news_of_several_writes_are_heard_together(database: Database, listening: Listener) -> None:
     for key in range(5):
         tell(database, key)
@@ -80,6 +81,7 @@ def test_news_of_several_writes_are_heard_together(database: Database, listening
         heard |= next_news(listening) or set()
 
 
+@pytest.mark.postgresql
 def test_another_channel_is_not_listened_to(database: Database, listening: Listener) -> None:
     with database.begin() as connection:
         connection.execute(sa.text("SELECT pg_notify('somebody_elses', '5'), pg_notify('recognizance_faces', 'x')"))
@@ -87,6 +89,7 @@ def test_another_channel_is_not_listened_to(database: Database, listening: Liste
     assert next_news(listening) == {1}
 
 
+@pytest.mark.postgresql
 def test_a_lost_connection_is_found_again(database: Database, listening: Listener) -> None:
     """What was announced in between is unknown, which the listener says."""
     with database.begin() as connection:
