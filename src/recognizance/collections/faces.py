@@ -34,7 +34,7 @@ def from_row(row: FaceRow | NewFace) -> StoredFace:
 
 
 TARGET: Target[FaceRow, FaceMatch] = Target(
-    index=lambda gallery: gallery.faces,
+    searches=lambda gallery: gallery.face_searches,
     rows=faces.by_pk,
     match=lambda similarity, row: FaceMatch(similarity, from_row(row)),
 )

@@ -8,8 +8,9 @@ import numpy as np
 from sqlalchemy import Connection
 
 from recognizance.collections.changes import find
-from recognizance.collections.galleries import Galleries, Gallery
-from recognizance.collections.index import Hits, Index
+from recognizance.collections.galleries import Galleries
+from recognizance.collections.gallery import Gallery
+from recognizance.collections.index import Coalescer, Hits
 from recognizance.collections.vectors import embedding_and_level, from_rows, probes
 from recognizance.core.errors import InvalidParameterError
 from recognizance.storage.database import Database
@@ -53,12 +54,12 @@ class Target(Generic[R, M]):
     """What kind of row is searched.
 
     Attributes:
-        index: Chooses the index of a gallery.
+        searches: Chooses what searches a gallery.
         rows: Reads the rows of keys, those that still exist.
         match: Makes the answer of a similarity and a row.
     """
 
-    index: Callable[[Gallery], Index]
+    searches: Callable[[Gallery], Coalescer]
     rows: Callable[[Connection, list[int]], Mapping[int, R]]
     match: Callable[[float, R], M]
 
@@ -72,6 +73,7 @@ def search(
     *,
     threshold: float,
     limit: int,
+    exact: bool,
 ) -> list[list[M]]:
     """Search a collection as it is now.
 
@@ -83,6 +85,7 @@ def search(
         ask: Makes the query once the collection is found.
         threshold: Least similarity, 0 to 100.
         limit: The most matches for each probe.
+        exact: Whether every vector is compared, however long that takes.
 
     Returns:
         The matches of each probe, the most similar first.
@@ -95,8 +98,8 @@ def search(
             collection = find(connection, collection_id)
             query = ask(connection, collection)
         contract = contract_of_version(collection.contract_version)
-        index = target.index(galleries.current(collection, contract.dimensions))
-        hits = _hits(index, query, contract.score(threshold), limit)
+        searches = target.searches(galleries.current(collection, contract.dimensions))
+        hits = _hits(searches, query, contract.score(threshold), limit, exact=exact)
         keys = np.unique(np.concatenate([found.ids for found in hits])) if hits else np.empty(0, np.int64)
         with database.read() as connection:
             rows = target.rows(connection, keys.tolist())
@@ -112,10 +115,10 @@ def search(
     return answers
 
 
-def _hits(index: Index, query: Query, score: float, limit: int) -> list[Hits]:
+def _hits(searches: Coalescer, query: Query, score: float, limit: int, *, exact: bool) -> list[Hits]:
     extra = 0 if query.leave_out is None else 1
     minimum = score + query.impostor_levels.astype(np.float64) / 2
-    found = index.search(probes(query.embeddings), limit + extra, minimum)
+    found = searches.search(probes(query.embeddings), limit + extra, minimum, exact=exact)
     if not extra:
         return found
     kept = [(hits, np.flatnonzero(hits.ids != query.leave_out)[:limit]) for hits in found]

@@ -4,6 +4,7 @@ A write is one transaction in the database (rows, vectors and log together); onl
 of it. A search first catches up with what other processes wrote, so that it sees every acknowledged write.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -13,10 +14,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from recognizance.collections import faces as face_rows
-from recognizance.collections import tagging
+from recognizance.collections import maintenance, tagging
 from recognizance.collections import users as user_rows
 from recognizance.collections.changes import Change, find
 from recognizance.collections.galleries import Galleries
+from recognizance.collections.maintenance import Progress, Verification, ignored
 from recognizance.collections.model import (
     Associations,
     Collection,
@@ -32,6 +34,7 @@ from recognizance.collections.model import (
     UserMatch,
 )
 from recognizance.collections.search import Query, Target, check_contract, search
+from recognizance.collections.upkeep import Upkeep
 from recognizance.core import clock
 from recognizance.core.errors import ResourceAlreadyExistsError
 from recognizance.core.ids import collection_arn
@@ -70,7 +73,9 @@ class CollectionService:
         self._database = database
         self._analysers = analysers
         self._settings = settings
-        self._galleries = Galleries(database)
+        self._galleries = Galleries(database, settings)
+        self._upkeep: Upkeep | None = None
+        self._upkeep_lock = threading.Lock()
 
     @contextmanager
     def _change(self, collection_id: str) -> Iterator[Change]:
@@ -87,6 +92,8 @@ class CollectionService:
 
     def close(self) -> None:
         """Let go of the indexes in memory."""
+        if self._upkeep:
+            self._upkeep.close()
         self._galleries.clear()
 
     # Collections
@@ -134,7 +141,7 @@ class CollectionService:
         with self._database.begin() as connection:
             row = find(connection, collection_id, lock=True)
             collections.delete(connection, row.pk)
-        self._galleries.drop(row.pk)
+        self._galleries.drop(row)
 
     # Tags of a collection
 
@@ -412,7 +419,45 @@ class CollectionService:
         threshold: float,
         limit: int,
     ) -> list[list[M]]:
-        return search(self._database, self._galleries, target, collection_id, ask, threshold=threshold, limit=limit)
+        self._keep_up()
+        return search(
+            self._database,
+            self._galleries,
+            target,
+            collection_id,
+            ask,
+            threshold=threshold,
+            limit=limit,
+            exact=self._settings.exact_searches,
+        )
+
+    def _keep_up(self) -> None:
+        """See to it that something keeps in order what is about to be loaded."""
+        with self._upkeep_lock:
+            if self._upkeep is None:
+                self._upkeep = Upkeep(self._database, self._galleries)
+
+    # Upkeep by hand
+
+    def verify(self, collection_id: str, progress: Progress = ignored) -> Verification:
+        """Compare a collection's index with the database, and fast searches with exact ones."""
+        return maintenance.verify(self._database, self._galleries, collection_id, progress)
+
+    def rebuild(self, collection_id: str, progress: Progress = ignored) -> None:
+        """Build a collection's index anew from the database.
+
+        Raises:
+            SetupError: Another process has the index's files in hand.
+        """
+        maintenance.rebuild(self._database, self._galleries, collection_id, progress)
+
+    def compact(self, collection_id: str) -> None:
+        """Write a collection's index anew without what was deleted.
+
+        Raises:
+            SetupError: Another process has the index's files in hand.
+        """
+        maintenance.compact(self._database, self._galleries, collection_id)
 
 
 def _asked(probes: Probes) -> Callable[[Connection, CollectionRow], Query]:

@@ -31,7 +31,7 @@ def from_row(row: UserRow) -> User:
 
 
 TARGET: Target[UserRow, UserMatch] = Target(
-    index=lambda gallery: gallery.users,
+    searches=lambda gallery: gallery.user_searches,
     rows=users.by_pk,
     match=lambda similarity, row: UserMatch(similarity, from_row(row)),
 )

@@ -44,6 +44,16 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the database; by default SQLite in the data folder."
     )
+    exact_faces: int = Field(
+        default=50_000,
+        ge=1,
+        description="Faces up to which a collection is searched by comparing every one of them; larger ones are "
+        "searched by compact codes.",
+    )
+    exact_searches: bool = Field(
+        default=False,
+        description="Whether every search compares every face, however many there are: slow, for audits.",
+    )
     contract: Literal["auto", "core", "standard"] = Field(
         default="auto", description="Model contract of new collections; auto takes the best one installed."
     )
@@ -78,8 +88,36 @@ class Settings(BaseSettings):
     body_timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long a client may take to send its request body."
     )
+    max_buffered_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024,
+        description="Request bodies held at once, in bytes, and never less than one of `max_body_bytes`: those "
+        "arriving, waiting and worked on.",
+    )
+    max_connections: int = Field(
+        default=512, ge=1, description="Open connections; for a further one, that which idles longest is closed."
+    )
     max_concurrent_requests: int = Field(
-        default=64, ge=1, description="Requests worked on or waiting at once; more are asked to try again."
+        default=0, ge=0, description="Requests worked on at once; 0 takes eight for each core, at least 16."
+    )
+    max_waiting_requests: int = Field(
+        default=128, ge=0, description="Requests that wait for their turn; more are asked to try again."
+    )
+    queue_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a request waits for its turn before it is asked to try again: less than clients wait.",
+    )
+    max_remote_waits: int = Field(
+        default=64,
+        ge=1,
+        description="Requests that wait for the S3 store at once, beside those worked on; more are asked to try again.",
+    )
+    requests_per_second: float = Field(
+        default=0.0, ge=0, description="Requests a second of each access key; 0 sets no limit."
+    )
+    request_burst: int = Field(
+        default=20, ge=1, description="Requests that an access key may make at once where requests_per_second is set."
     )
     s3_endpoint_url: str | None = Field(
         default=None, description="Endpoint of the S3-compatible store that S3Object members are read from."

@@ -57,6 +57,7 @@ class Cache:
         self._folder = folder
         self._dimensions = dimensions
         self._lock: int | None = None
+        self._closed = False
         self._checksums: dict[str, int] = {}
         self._warned = False
 
@@ -65,8 +66,8 @@ class Cache:
 
         A folder that cannot be locked (a full disk, a missing right) is nobody's; the log says so once.
         """
-        if self._lock is not None:
-            return True
+        if self._lock is not None or self._closed:
+            return not self._closed
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -82,7 +83,8 @@ class Cache:
         return True
 
     def close(self) -> None:
-        """Let another process write."""
+        """Let another process write; this one does not any more."""
+        self._closed = True
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

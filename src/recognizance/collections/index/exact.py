@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizance.collections.index.gate import Gate
-from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.protocol import Hits, Part, Source
 from recognizance.collections.index.scoring import exact_scores, rounding, select
 from recognizance.collections.index.threads import one_thread_a_product
 
@@ -127,6 +127,35 @@ class ExactIndex:
                     for probe, row, least in zip(some, scores, minimum[start : start + group], strict=True)
                 ]
         return hits
+
+    def get(self, ids: NDArray[np.int64]) -> Part:
+        """Return those of the ascending ids that are held, and their vectors."""
+        held = [one for one in ids.tolist() if one in self._places]
+        found = np.empty((len(held), self._dimensions), np.float16)
+        for row, one in enumerate(held):
+            block, place = divmod(self._places[one], self._block)
+            found[row] = self._blocks[block][place]
+        return np.array(held, np.int64), found
+
+    def open(self) -> None:
+        """Do nothing: there is only memory."""
+
+    def reload(self, source: Source) -> None:
+        """Come to hold what a source has."""
+        present, held = source.keys(), np.sort(self.items()[0])
+        self.remove(np.setdiff1d(held, present).tolist())
+        for ids, vectors in source.some(np.setdiff1d(present, held)):
+            self.add(ids, vectors)
+
+    def tend(self) -> None:
+        """Do nothing: nothing becomes due."""
+
+    def owned(self) -> bool:
+        """Return True: it is nobody else's."""
+        return True
+
+    def compact(self) -> None:
+        """Do nothing: nothing is left of what is removed."""
 
     def close(self) -> None:
         """Do nothing: there is only memory."""

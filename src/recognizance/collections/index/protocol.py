@@ -1,6 +1,6 @@
 """What an index does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,25 @@ class Hits:
     scores: NDArray[np.float64]
 
 
+Part = tuple[NDArray[np.int64], NDArray[np.float16]]
+"""(n,) ids, ascending, and (n, dimensions) vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an index can be filled from.
+
+    Attributes:
+        keys: Returns every id, ascending.
+        every: Gives all rows, ids ascending from part to part.
+        some: Gives the rows of some ascending ids, in their order; ids that have gone meanwhile are left out.
+    """
+
+    keys: Callable[[], NDArray[np.int64]]
+    every: Callable[[], Iterator[Part]]
+    some: Callable[[NDArray[np.int64]], Iterator[Part]]
+
+
 class Index(Protocol):
     """Vectors under ids, searched by dot product.
 
@@ -38,6 +57,10 @@ class Index(Protocol):
 
     def __len__(self) -> int:
         """Return how many vectors there are."""
+        ...
+
+    def open(self) -> None:
+        """Take over what was kept when the program last ran, and set the watermark accordingly."""
         ...
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
@@ -68,6 +91,26 @@ class Index(Protocol):
         Returns:
             One result for each probe, in their order.
         """
+        ...
+
+    def get(self, ids: NDArray[np.int64]) -> Part:
+        """Return those of the ascending ids that are held, and their vectors."""
+        ...
+
+    def reload(self, source: Source) -> None:
+        """Come to hold what a source has. Rows that are held already are taken to be the same in the source."""
+        ...
+
+    def tend(self) -> None:
+        """Do what has become due and may take long. One thread calls this, now and again, beside all others."""
+        ...
+
+    def owned(self) -> bool:
+        """Return whether this process is the one that writes what is kept of the index."""
+        ...
+
+    def compact(self) -> None:
+        """Write what is kept of the index anew, without what was removed."""
         ...
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from recognizance.collections.index.cache import Cache
 from recognizance.collections.index.codes import SAMPLE, Codebook
 from recognizance.collections.index.exact import ExactIndex
 from recognizance.collections.index.gate import Gate
-from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.protocol import Hits, Part, Source
 from recognizance.collections.index.scanning import search_codes
 from recognizance.collections.index.segment import CAPACITY, Segment, merge
 from recognizance.collections.index.threads import scanners
@@ -41,9 +41,6 @@ _SEGMENTS_AT_ONCE = 8
 
 _RELEASED_AFTER = 65_536
 """Rows looked at in files until their pages are given back: each may have brought 64 KiB into this process's memory."""
-
-Part = tuple[NDArray[np.int64], NDArray[np.float16]]
-"""(n,) ids and (n, dimensions) vectors."""
 
 
 class ScanIndex:
@@ -88,13 +85,11 @@ class ScanIndex:
         """How many segments there are; 0 while every search is exact."""
         return len(self._segments)
 
-    def open(self) -> bool:
-        """Take over what the cache has; return whether it has anything."""
+    def open(self) -> None:
+        """Take over what the cache has."""
         opened = self._cache.open(scanners())
-        if opened is None:
-            return False
-        self._segments, self.watermark, self._published = opened.segments, opened.watermark, opened.watermark
-        return True
+        if opened is not None:
+            self._segments, self.watermark, self._published = opened.segments, opened.watermark, opened.watermark
 
     def close(self) -> None:
         """Let another process write the cache. What the tail holds is in the database, and comes back from there."""
@@ -104,6 +99,15 @@ class ScanIndex:
         """Return the ids that are held, ascending."""
         with self._writing:
             return np.sort(np.concatenate([self._tail.items()[0], *(one.ids[one.alive] for one in self._segments)]))
+
+    def get(self, ids: NDArray[np.int64]) -> Part:
+        """Return those of the ascending ids that are held, and their vectors."""
+        with self._writing:
+            parts = [self._tail.get(ids)]
+            for segment in self._segments:
+                rows = segment.places(ids)
+                parts.append((segment.ids[rows], segment.vectors[rows]))
+        return _sorted(parts)
 
     # Changes
 
@@ -119,7 +123,7 @@ class ScanIndex:
                     segment.hide(ids)
                 self._tail.add(ids, vectors)
 
-    def remove(self, ids: Sequence[int]) -> None:
+    def remove(self, ids: Sequence[int] | NDArray[np.int64]) -> None:
         """Remove vectors; ids that are not there are ignored."""
         if not len(ids):
             return
@@ -129,16 +133,20 @@ class ScanIndex:
                 segment.hide(gone)
             self._tail.remove(gone.tolist())
 
-    def fill(self, parts: Iterable[Part], total: int, codebook: Codebook) -> None:
-        """Write many vectors that are not held yet into segments at once.
-
-        Args:
-            parts: Rows, their ids ascending from part to part.
-            total: How many rows there are, about.
-            codebook: How to code them.
-        """
+    def reload(self, source: Source) -> None:
+        """Come to hold what a source has: by way of the tail if little is missing, else in segments at once."""
         with self._writing:
-            for segment in self._written(parts, total, codebook):
+            present, held = source.keys(), self.ids()
+            self.remove(np.setdiff1d(held, present, assume_unique=True))
+            missing = np.setdiff1d(present, held, assume_unique=True)
+            if len(missing) <= self._exact_up_to:
+                for ids, vectors in source.some(missing):
+                    self.add(ids, vectors)
+                return
+            chosen = np.sort(np.random.default_rng(0).choice(missing, min(SAMPLE, len(missing)), replace=False))
+            codebook = Codebook.train(np.concatenate([vectors for _, vectors in source.some(chosen)]), len(present))
+            parts = source.some(missing) if len(held) else source.every()
+            for segment in self._written(parts, len(missing), codebook):
                 with self._gate.changing():
                     self._segments += (segment,)
 
@@ -185,22 +193,25 @@ class ScanIndex:
 
     def tend(self) -> None:
         """Do what has become due: write the tail into segments, rewrite those with deleted rows, train anew."""
+        grown = len(self._tail) > (self._tail_up_to if self._segments else self._exact_up_to)
+        if not grown and not self._segments:
+            return
         if not self._cache.own():
             self._adopt()
             return
         if self._segments and len(self) >= _GROWTH * min(one.codes.codebook.trained_on for one in self._segments):
             self._retrain()
-        grown = len(self._tail) > (self._tail_up_to if self._segments else self._exact_up_to)
-        behind = bool(self._segments) and self.watermark > self._published + self._tail_up_to
-        if grown or behind or self._purge_is_due():
-            self._renew(self._worn(purge=self._purge_is_due()))
+        purge = time.monotonic() - self._purged_at > self._purge_after and any(map(_has_hidden, self._segments))
+        if grown or purge or self.watermark > self._published + self._tail_up_to:
+            self._renew(self._worn(purge=purge))
+
+    def owned(self) -> bool:
+        """Return whether this process is the one that writes the cache."""
+        return self._cache.own()
 
     def compact(self) -> None:
         """Write everything anew, without the rows that were deleted."""
         self._renew(self._segments)
-
-    def _purge_is_due(self) -> bool:
-        return time.monotonic() - self._purged_at > self._purge_after and any(map(_has_hidden, self._segments))
 
     def _worn(self, *, purge: bool) -> tuple[Segment, ...]:
         """Return the segments that are to be written anew: small ones, and if so wanted those with hidden rows."""

@@ -48,15 +48,15 @@ def page(connection: Connection, after: int, count: int) -> list[CollectionRow]:
     return [CollectionRow(*row) for row in connection.execute(_PAGE, {"after": after, "count": count})]
 
 
-def keys(connection: Connection) -> set[int]:
-    """Return the keys of all collections."""
-    return set(connection.scalars(sa.select(table.c.pk)))
+def counters(connection: Connection, pk: int) -> tuple[int, int]:
+    """Return the number of the newest entry of a collection's log and its count of faces; -1 and 0 once it is gone."""
+    row = connection.execute(sa.select(table.c.revision, table.c.face_count).where(table.c.pk == pk)).one_or_none()
+    return (row[0], row[1]) if row else (-1, 0)
 
 
-def revision(connection: Connection, pk: int) -> int | None:
-    """Return the number of the newest entry of a collection's log, or None when there is no such collection."""
-    found: int | None = connection.scalar(sa.select(table.c.revision).where(table.c.pk == pk))
-    return found
+def revisions(connection: Connection) -> dict[int, int]:
+    """Return the number of the newest entry of every collection's log, by key."""
+    return {row[0]: row[1] for row in connection.execute(sa.select(table.c.pk, table.c.revision))}
 
 
 def update(connection: Connection, pk: int, *, revision: int, face_count: int, user_count: int) -> None:

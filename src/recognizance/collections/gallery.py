@@ -1,0 +1,195 @@
+"""One collection in memory, following its log in the database."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from recognizance.collections.changes import Change, Vector
+from recognizance.collections.index import Coalescer, Index, Source
+from recognizance.collections.index.protocol import Part
+from recognizance.collections.vectors import from_rows
+from recognizance.storage.repositories import collections, face_log, faces, users
+from recognizance.storage.schema import FACE, USER
+
+log = structlog.get_logger(__name__)
+
+Kind = Literal["faces", "users"]
+
+_ROWS_AT_ONCE = 8192
+_REPOSITORIES: dict[Kind, ModuleType] = {"faces": faces, "users": users}
+
+
+class Gallery:
+    """One collection's indexes: of its faces, and of its users.
+
+    Args:
+        collection_pk: The collection's key.
+        new_index: Makes an index that has not been opened.
+
+    Attributes:
+        faces: The stored vectors of the faces, by key.
+        users: Those of the users that have faces, by key.
+        lock: Whoever changes the indexes holds it.
+    """
+
+    def __init__(self, collection_pk: int, new_index: Callable[[Kind], Index]) -> None:
+        self._pk = collection_pk
+        self._new_index = new_index
+        self._opened = False
+        self.faces = new_index("faces")
+        self.users = new_index("users")
+        self.face_searches = Coalescer(lambda: self.faces)
+        self.user_searches = Coalescer(lambda: self.users)
+        self.lock = threading.Lock()
+
+    @property
+    def indexes(self) -> dict[Kind, Index]:
+        """Both indexes, by what they hold."""
+        return {"faces": self.faces, "users": self.users}
+
+    @property
+    def revision(self) -> int:
+        """The entry of the collection's log that both indexes have followed; -1 before they are loaded."""
+        return min(self.faces.watermark, self.users.watermark) if self._opened else -1
+
+    def follow(self, connection: Connection) -> None:
+        """Catch up with the log, or compare with all rows when the log does not reach back far enough."""
+        if self._opened:
+            self._catch_up(connection)
+        else:
+            self._open(connection)
+
+    def _open(self, connection: Connection) -> None:
+        """Take over what the indexes kept, if it belongs to this database, and catch up."""
+        self.faces.open()
+        self.users.open()
+        self._opened = True
+        revision, count = collections.counters(connection, self._pk)
+        kept = self.revision >= 0
+        if max(self.faces.watermark, self.users.watermark) <= revision:
+            self._catch_up(connection)
+            if not kept or len(self.faces) == count:
+                return
+        # A copy of an older database was put in its place, say, and was written to since.
+        log.warning("the cached index does not belong to this database, and is built anew", key=self._pk)
+        self._rebuild(connection)
+
+    def _catch_up(self, connection: Connection) -> None:
+        entries = face_log.since(connection, self._pk, self.revision) if self.revision >= 0 else []
+        if not entries or entries[-1][0] - self.revision != len(entries):
+            self._reload(connection)
+            return
+        changed_faces = sorted({subject for _, kind, subject in entries if kind == FACE})
+        changed_users = sorted({subject for _, kind, subject in entries if kind == USER})
+        # Whether a row still exists, and with what vector, is what the row says now: that may be newer than the log
+        # just read, and then the entry that says so changes nothing more.
+        _put(self.faces, changed_faces, faces.some_vectors(connection, changed_faces))
+        _put(self.users, changed_users, users.some_vectors(connection, changed_users))
+        self._reached(entries[-1][0])
+
+    def _reload(self, connection: Connection) -> None:
+        revision, _ = collections.counters(connection, self._pk)
+        if revision == self.revision:
+            return
+        if len(self.users):
+            # Their vectors may have changed. Searches in progress go on in the index that they have.
+            self.users.close()
+            self.users = self._new_index("users")
+        for kind, index in self.indexes.items():
+            index.reload(source(connection, self._pk, kind))
+        self._reached(revision)
+
+    def rebuild(self, connection: Connection, on_rows: Callable[[int], None] = lambda _: None) -> None:
+        """Build both indexes anew from the database, whatever they hold or kept.
+
+        Args:
+            connection: Where to read.
+            on_rows: Told of every few rows that are read, how many.
+        """
+        with self.lock:
+            self._opened = True
+            self._rebuild(connection, on_rows)
+
+    def _rebuild(self, connection: Connection, on_rows: Callable[[int], None] = lambda _: None) -> None:
+        self.close()
+        self.faces, self.users = self._new_index("faces"), self._new_index("users")
+        revision, _ = collections.counters(connection, self._pk)
+        for kind, index in self.indexes.items():
+            index.reload(source(connection, self._pk, kind, on_rows))
+        self._reached(revision)
+
+    def _reached(self, revision: int) -> None:
+        self.faces.watermark = self.users.watermark = revision
+
+    def apply(self, change: Change) -> None:
+        """Take over a change that was committed, if the indexes stand where it began."""
+        with self.lock:
+            if self.revision == change.collection.revision:
+                _apply(self.faces, change.faces)
+                _apply(self.users, change.users)
+                self._reached(change.revision)
+
+    def tend(self) -> None:
+        """Let the indexes do what has become due; see ``Index.tend``."""
+        if self.revision >= 0:
+            self.faces.tend()
+            self.users.tend()
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.faces.close()
+        self.users.close()
+
+
+def source(
+    connection: Connection, collection_pk: int, kind: Kind, on_rows: Callable[[int], None] = lambda _: None
+) -> Source:
+    """Return where an index can be filled from: the rows as this transaction sees them.
+
+    Args:
+        connection: Where to read.
+        collection_pk: The collection's key.
+        kind: Which rows.
+        on_rows: Told of every few rows that are read, how many.
+    """
+    repository = _REPOSITORIES[kind]
+
+    def part(rows: Sequence[tuple[int, bytes]]) -> Part:
+        on_rows(len(rows))
+        return _part(rows)
+
+    def some(ids: NDArray[np.int64]) -> Iterator[Part]:
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            rows = repository.some_vectors(connection, ids[start : start + _ROWS_AT_ONCE].tolist())
+            if rows:
+                yield part(sorted(rows))
+
+    return Source(
+        keys=lambda: repository.keys(connection, collection_pk),
+        every=lambda: map(part, repository.all_vectors(connection, collection_pk, _ROWS_AT_ONCE)),
+        some=some,
+    )
+
+
+def _part(rows: Sequence[tuple[int, bytes]]) -> Part:
+    return np.array([pk for pk, _ in rows], np.int64), from_rows([vector for _, vector in rows])
+
+
+def _put(index: Index, changed: Sequence[int], existing: Sequence[tuple[int, bytes]]) -> None:
+    gone = set(changed) - {pk for pk, _ in existing}
+    index.remove(sorted(gone))
+    if existing:
+        index.add(*_part(existing))
+
+
+def _apply(index: Index, vectors: Mapping[int, Vector | None]) -> None:
+    index.remove([pk for pk, vector in vectors.items() if vector is None])
+    added = {pk: vector for pk, vector in vectors.items() if vector is not None}
+    if added:
+        index.add(np.array(list(added), np.int64), np.stack(list(added.values())))
