@@ -1,7 +1,8 @@
 """One write to one collection: rows, vectors, counters and log in a single transaction."""
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from recognizance.collections.vectors import aggregate, from_rows
 from recognizance.core import clock
 from recognizance.core.errors import ResourceNotFoundError
 from recognizance.storage.notifications import announce
-from recognizance.storage.repositories import collections, face_log, faces, users
+from recognizance.storage.repositories import collections, face_log, faces, transfers, users
 from recognizance.storage.repositories.collections import CollectionRow
 from recognizance.storage.repositories.users import UserRow
 from recognizance.storage.schema import FACE, USER
@@ -96,6 +97,30 @@ class Change:
         vector = aggregate(from_rows(rows)) if rows else None
         users.set_vector(self.connection, of.pk, None if vector is None else vector.tobytes())
         self.users[of.pk] = vector
+
+    def import_users(self, created_at: Mapping[str, datetime]) -> dict[str, int]:
+        """Insert users without faces, each with the time when it was made; return their keys by user id."""
+        if not created_at:
+            return {}
+        columns: dict[str, Sequence[Any]] = {"user_id": list(created_at), "created_at": list(created_at.values())}
+        pks = transfers.insert_users(self.connection, self.collection.pk, columns)
+        self._user_count += len(pks)
+        return dict(zip(created_at, pks, strict=True))
+
+    def import_faces(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Insert at least one face with all that is kept of it, users' among them; the users' vectors follow.
+
+        Args:
+            columns: Every column of the table but the keys of face and collection, as the database keeps them.
+        """
+        pks = transfers.insert_faces(self.connection, self.collection.pk, columns)
+        self.faces.update(zip(pks, from_rows(list(columns["vector"])), strict=True))
+        self._face_count += len(pks)
+        owners = sorted({owner for owner in columns["user_pk"] if owner is not None})
+        rows = transfers.vectors_of_users(self.connection, owners)
+        vectors = {owner: aggregate(from_rows(found)) for owner, found in rows.items()}
+        transfers.set_vectors(self.connection, {owner: vector.tobytes() for owner, vector in vectors.items()})
+        self.users.update(vectors)
 
     def finish(self) -> None:
         """Write the log and the counters, and announce them."""

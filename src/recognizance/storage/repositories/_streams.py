@@ -39,7 +39,12 @@ def integers(connection: Connection, statement: "sa.Select[tuple[int]]") -> NDAr
 def pairs(
     connection: Connection, statement: "sa.Select[tuple[int, bytes]]", size: int
 ) -> Iterator[list[tuple[int, bytes]]]:
-    """Give the result of a statement that selects a key and a vector, ``size`` rows at a time.
+    """Give the result of a statement that selects a key and a vector, ``size`` rows at a time; see :func:`rows`."""
+    return rows(connection, statement, size)
+
+
+def rows(connection: Connection, statement: "sa.Select[Any]", size: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Give the result of a statement, ``size`` rows at a time, its values as the driver gives them.
 
     The statement's parameters are integers. The database keeps what was not fetched yet: other statements may run on
     the connection meanwhile, but the iteration must end before the transaction does.
