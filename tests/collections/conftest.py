@@ -82,8 +82,14 @@ class People:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path / "data", models=tmp_path / "models", contract="core", region="eu-central-1")
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(
+        data=tmp_path / "data",
+        database_url=database_url,
+        models=tmp_path / "models",
+        contract="core",
+        region="eu-central-1",
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Rows of faces."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,8 @@ class FaceRow:
     user_pk: int | None
     user_id: str | None
 
+
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _c = table.c
 _SELECT = sa.select(
@@ -103,9 +106,11 @@ def insert(connection: Connection, collection_pk: int, faces: Sequence[NewFace],
 
 def by_id(connection: Connection, collection_pk: int, face_ids: Sequence[str]) -> dict[str, FaceRow]:
     """Return those of the faces that exist, by face id."""
+    # PostgreSQL refuses what is no UUID, and takes capitals for small letters; SQLite just finds neither.
+    possible = [face_id for face_id in face_ids if _ID.fullmatch(face_id)]
     rows = (
         row
-        for part in batches(face_ids)
+        for part in batches(possible)
         for row in connection.execute(_BY_ID, {"collection": collection_pk, "keys": list(part)})
     )
     return {face.face_id: face for face in map(_row, rows)}
