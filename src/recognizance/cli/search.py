@@ -25,6 +25,9 @@ def command(
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="Search for every face, not the largest only.")
     ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every face of the collection, however long that takes.")
+    ] = False,
     draw: Draw = None,
     data: Data = None,
     models: Models = None,
@@ -34,7 +37,7 @@ def command(
 
     The answer is the stored faces that resemble the largest face of the picture, or each of its faces. Nothing is kept.
     """
-    with open_session(load_settings(data=data, models=models)) as session:
+    with open_session(load_settings(data=data, models=models, exact_searches=exact or None)) as session:
         request = {
             "CollectionId": collection,
             "Image": session.image(picture),

@@ -33,6 +33,7 @@ def command(
     services = Services.open(settings)
     try:
         services.analysers.default()  # loads the models: a server without any would answer errors only
+        services.collections.keep_up(load=True)
         server.run(services, settings, lambda url: _announce(url, services, json=json))
     finally:
         services.close()

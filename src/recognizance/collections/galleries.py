@@ -5,13 +5,19 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from recognizance.collections.changes import Change
 from recognizance.collections.gallery import Gallery, Kind
 from recognizance.collections.index import Cache, Index, ScanIndex
+from recognizance.collections.recall import RecallMonitor
 from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
 from recognizance.storage.repositories import collections
 from recognizance.storage.repositories.collections import CollectionRow
+from recognizance.vision.contracts import contract_of_version
+
+log = structlog.get_logger(__name__)
 
 FOLDER = "cache"
 """Name of the folder below the data folder; it may be deleted while nothing runs, and comes back."""
@@ -23,35 +29,51 @@ class Galleries:
     Args:
         database: Where the rows are.
         settings: Names the data folder, and says up to which size collections are searched exactly.
+
+    Attributes:
+        recall: Measures what ordinary searches miss.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._folder = settings.data / FOLDER
         self._exact_up_to = settings.exact_faces
+        self.recall = RecallMonitor(settings.checked_searches)
         self._loaded: dict[int, Gallery] = {}
         self._lock = threading.Lock()
 
-    def current(self, collection: CollectionRow, dimensions: int) -> Gallery:
-        """Return a collection's gallery, no older than the row.
+    def current(self, collection: CollectionRow) -> Gallery:
+        """Return a collection's gallery, no older than the row, which was just read.
 
-        Args:
-            collection: The row, just read.
-            dimensions: Length of the collection's embeddings.
+        Raises:
+            SetupError: This version of the program no longer has the collection's model contract.
         """
-        gallery = self.get(collection, dimensions)
+        gallery = self.get(collection)
         if gallery.revision < collection.revision:
             self.follow(gallery, collection.revision)
         return gallery
 
-    def get(self, collection: CollectionRow, dimensions: int) -> Gallery:
-        """Return a collection's gallery, however old."""
+    def get(self, collection: CollectionRow) -> Gallery:
+        """Return a collection's gallery, however old.
+
+        Raises:
+            SetupError: This version of the program no longer has the collection's model contract.
+        """
+        dimensions = contract_of_version(collection.contract_version).dimensions
         with self._lock:
             gallery = self._loaded.get(collection.pk)
             if gallery is None:
                 gallery = Gallery(collection.pk, self._new_index(collection, dimensions + 1))
                 self._loaded[collection.pk] = gallery
         return gallery
+
+    def load_large(self) -> None:
+        """Load every collection that is searched by codes, one after the other."""
+        with self._database.read() as connection:
+            large = [one for one in collections.page(connection, 0, 2**31) if one.face_count > self._exact_up_to]
+        for collection in large:
+            self.current(collection)
+            log.info("a large collection was loaded", collection=collection.collection_id, faces=collection.face_count)
 
     def follow(self, gallery: Gallery, revision: int) -> None:
         """Let a gallery catch up with the log, unless another thread has brought it to this revision meanwhile."""

@@ -14,7 +14,6 @@ from recognizance.collections.vectors import embedding_and_level, probes
 from recognizance.core.errors import SetupError
 from recognizance.storage.database import Database
 from recognizance.storage.repositories.collections import CollectionRow
-from recognizance.vision.contracts import contract_of_version
 
 Progress = Callable[[int, int], None]
 """Called with how many rows are done, and of how many."""
@@ -160,7 +159,7 @@ def compact(database: Database, galleries: Galleries, collection_id: str) -> Non
 def _gallery(database: Database, galleries: Galleries, collection_id: str) -> tuple[CollectionRow, Gallery]:
     with database.read() as connection:
         collection = find(connection, collection_id)
-    return collection, galleries.get(collection, contract_of_version(collection.contract_version).dimensions)
+    return collection, galleries.get(collection)
 
 
 def _check_owned(gallery: Gallery) -> None:

@@ -11,6 +11,7 @@ from recognizance.collections.changes import find
 from recognizance.collections.galleries import Galleries
 from recognizance.collections.gallery import Gallery
 from recognizance.collections.index import Coalescer, Hits
+from recognizance.collections.recall import RecallMonitor
 from recognizance.collections.vectors import embedding_and_level, from_rows, probes
 from recognizance.core.errors import InvalidParameterError
 from recognizance.storage.database import Database
@@ -98,8 +99,8 @@ def search(
             collection = find(connection, collection_id)
             query = ask(connection, collection)
         contract = contract_of_version(collection.contract_version)
-        searches = target.searches(galleries.current(collection, contract.dimensions))
-        hits = _hits(searches, query, contract.score(threshold), limit, exact=exact)
+        searches = target.searches(galleries.current(collection))
+        hits = _hits(searches, query, contract.score(threshold), limit, None if exact else galleries.recall)
         keys = np.unique(np.concatenate([found.ids for found in hits])) if hits else np.empty(0, np.int64)
         with database.read() as connection:
             rows = target.rows(connection, keys.tolist())
@@ -115,10 +116,14 @@ def search(
     return answers
 
 
-def _hits(searches: Coalescer, query: Query, score: float, limit: int, *, exact: bool) -> list[Hits]:
+def _hits(searches: Coalescer, query: Query, score: float, limit: int, recall: RecallMonitor | None) -> list[Hits]:
+    """Search, and let the monitor check it; exactly, where there is none."""
     extra = 0 if query.leave_out is None else 1
     minimum = score + query.impostor_levels.astype(np.float64) / 2
-    found = searches.search(probes(query.embeddings), limit + extra, minimum, exact=exact)
+    asked = probes(query.embeddings)
+    found = searches.search(asked, limit + extra, minimum, exact=recall is None)
+    if recall is not None:
+        recall.offer(searches.index, asked, limit + extra, minimum, found)
     if not extra:
         return found
     kept = [(hits, np.flatnonzero(hits.ids != query.leave_out)[:limit]) for hits in found]

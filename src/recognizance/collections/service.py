@@ -33,6 +33,7 @@ from recognizance.collections.model import (
     User,
     UserMatch,
 )
+from recognizance.collections.recall import Tally
 from recognizance.collections.search import Query, Target, check_contract, search
 from recognizance.collections.upkeep import Upkeep
 from recognizance.core import clock
@@ -419,7 +420,7 @@ class CollectionService:
         threshold: float,
         limit: int,
     ) -> list[list[M]]:
-        self._keep_up()
+        self.keep_up()
         return search(
             self._database,
             self._galleries,
@@ -431,13 +432,22 @@ class CollectionService:
             exact=self._settings.exact_searches,
         )
 
-    def _keep_up(self) -> None:
-        """See to it that something keeps in order what is about to be loaded."""
+    # Upkeep
+
+    def keep_up(self, *, load: bool = False) -> None:
+        """Start what keeps the indexes in order beside the requests; the first search does, too.
+
+        Args:
+            load: Whether to load large collections at once, before anybody searches them.
+        """
         with self._upkeep_lock:
             if self._upkeep is None:
-                self._upkeep = Upkeep(self._database, self._galleries)
+                self._upkeep = Upkeep(self._database, self._galleries, load=load)
 
-    # Upkeep by hand
+    @property
+    def recall(self) -> Tally:
+        """What the ordinary search was found to miss, where searches are checked."""
+        return self._galleries.recall.tally
 
     def verify(self, collection_id: str, progress: Progress = ignored) -> Verification:
         """Compare a collection's index with the database, and fast searches with exact ones."""

@@ -25,13 +25,15 @@ class Upkeep:
     Args:
         database: Whose writes to follow.
         galleries: What to keep in order.
+        load: Whether to load large collections at once, before anybody searches them.
     """
 
-    def __init__(self, database: Database, galleries: Galleries) -> None:
+    def __init__(self, database: Database, galleries: Galleries, *, load: bool = False) -> None:
         self._database, self._galleries = database, galleries
         self._listener = Listener(database)
         self._stopped = threading.Event()
         self._swept_at = 0.0
+        self._load = load
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._thread.start()
 
@@ -57,6 +59,9 @@ class Upkeep:
     def _once(self) -> None:
         with self._database.read() as connection:
             revisions = collections.revisions(connection)
+        if self._load:
+            self._galleries.load_large()
+            self._load = False
         loaded = self._galleries.loaded()
         if loaded.keys() - revisions.keys() or time.monotonic() - self._swept_at > _SWEEP_SECONDS:
             self._galleries.sweep()
@@ -67,3 +72,4 @@ class Upkeep:
             if 0 <= loaded[pk].revision < revisions[pk]:
                 self._galleries.follow(loaded[pk], revisions[pk])
             loaded[pk].tend()
+        self._galleries.recall.check()

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
         default=False,
         description="Whether every search compares every face, however many there are: slow, for audits.",
     )
+    checked_searches: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of searches that are repeated exactly in the background, to measure how many matches the "
+        "ordinary search finds; see /metrics.",
+    )
     contract: Literal["auto", "core", "standard"] = Field(
         default="auto", description="Model contract of new collections; auto takes the best one installed."
     )

@@ -28,6 +28,11 @@ class Coalescer:
         self._waiting: list[_Search] = []
         self._list_lock, self._run_lock = threading.Lock(), threading.Lock()
 
+    @property
+    def index(self) -> Index:
+        """The index that is searched."""
+        return self._index()
+
     def search(
         self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64], *, exact: bool = False
     ) -> list[Hits]:
