@@ -1,8 +1,8 @@
 """Bars that show how far long work is, on a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -10,12 +10,8 @@ from rich.text import Text
 from recognizance.cli._output import messages
 
 
-class Far(Protocol):
-    """Told how far the work is; what the work calls may know it under another name."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` are done."""
-        ...
+Tell = Callable[[int, int], None]
+"""Told how many are done, and of how many."""
 
 
 class _CountColumn(ProgressColumn):
@@ -28,7 +24,7 @@ class _CountColumn(ProgressColumn):
 
 
 @contextmanager
-def bar(description: str, unit: Literal["rows", "bytes"] = "rows") -> Iterator[Far]:
+def bar(description: str, unit: Literal["rows", "bytes"] = "rows") -> Iterator[Tell]:
     """Show a bar on standard error while the work goes on, if that is a terminal; give what is to be told."""
     terminal = messages()
     count = DownloadColumn() if unit == "bytes" else _CountColumn()

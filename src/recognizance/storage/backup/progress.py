@@ -1,16 +1,10 @@
 """How long work tells how far it has come."""
 
-from typing import Protocol
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]
+"""Called now and then with how many rows or bytes are done, and of how many."""
 
 
-class Progress(Protocol):
-    """Told now and then how far the work is."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """Take note that ``done`` of ``total`` rows or bytes are done."""
-        ...
-
-
-def silent(done: int, total: int) -> None:
+def silent(_done: int, _total: int) -> None:
     """Tell nobody."""
-    del done, total

@@ -57,7 +57,9 @@ def users(connection: Connection, collection_pk: int, size: int) -> Iterator[lis
 
 def uuid_text(value: "str | UUID") -> str:
     """Return a UUID as callers know it: SQLite's driver gives its 32 digits, PostgreSQL's an object."""
-    return str(value if isinstance(value, UUID) else UUID(value))
+    if isinstance(value, UUID):
+        return str(value)
+    return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
 
 
 def existing(connection: Connection, collection_pk: int, face_ids: Sequence[str]) -> set[str]:
