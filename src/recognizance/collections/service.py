@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
@@ -37,7 +38,7 @@ from recognizance.collections.recall import Tally
 from recognizance.collections.search import Query, Target, check_contract, search
 from recognizance.collections.upkeep import Upkeep
 from recognizance.core import clock
-from recognizance.core.errors import ResourceAlreadyExistsError
+from recognizance.core.errors import ResourceAlreadyExistsError, ResourceNotFoundError
 from recognizance.core.ids import collection_arn
 from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
@@ -49,6 +50,7 @@ from recognizance.vision.contracts import Contract, contract_of_version, load_co
 from recognizance.vision.faces import Faces
 
 if TYPE_CHECKING:
+    from recognizance.collections.transfer import Exported, Imported, Incoming
     from recognizance.vision.analyser import Analysers
 
 R = TypeVar("R")
@@ -107,11 +109,13 @@ class CollectionService:
             ServiceQuotaExceededError: More than 200 tags.
             SetupError: No model contract is installed.
         """
-        version = load_contract(self._analysers.default_name()).version
+        return self._create(collection_id, load_contract(self._analysers.default_name()).version, tags or {})
+
+    def _create(self, collection_id: str, contract_version: str, tags: Mapping[str, str]) -> Collection:
         try:
             with self._database.begin() as connection:
-                row = collections.insert(connection, collection_id, version, clock.now())
-                tagging.put(connection, row, tags or {})
+                row = collections.insert(connection, collection_id, contract_version, clock.now())
+                tagging.put(connection, row, tags)
         except IntegrityError as error:  # to ask first would not do: PostgreSQL lets others insert in between
             raise ResourceAlreadyExistsError(f"The collection id: {collection_id} already exists") from error
         return self._collection(row)
@@ -143,6 +147,46 @@ class CollectionService:
             row = find(connection, collection_id, lock=True)
             collections.delete(connection, row.pk)
         self._galleries.drop(row)
+
+    def export_collection(self, collection_id: str, path: Path, progress: Progress = ignored) -> "Exported":
+        """Write a collection, as it is at one moment, to Parquet files; see :func:`transfer.export`.
+
+        Raises:
+            SetupError: A file exists or cannot be written, or this release does not have the model contract.
+        """
+        from recognizance.collections.transfer import export
+
+        with self._database.read() as connection:
+            row = find(connection, collection_id)
+            return export(connection, row, contract_of_version(row.contract_version).dimensions, path, progress)
+
+    def import_collection(
+        self, incoming: "Incoming", collection_id: str | None = None, progress: Progress = ignored
+    ) -> "Imported":
+        """Store what a collection does not have yet of a verified export, and make the collection if need be.
+
+        Faces keep their ids. A collection that is made has the export's tags, one that exists keeps its own.
+
+        Args:
+            incoming: The export.
+            collection_id: Where to; by default the name that it was exported under.
+            progress: Told how many rows are done.
+
+        Raises:
+            InvalidParameterError: The collection is pinned to another contract than the export.
+            ServiceQuotaExceededError: The collection or one of its users would have too many faces.
+        """
+        from recognizance.collections.transfer import Imported, store
+
+        name, version, created = collection_id or incoming.about.collection, incoming.about.face_model_version, False
+        try:
+            with self._database.read() as connection:
+                check_contract(find(connection, name), version)
+        except ResourceNotFoundError:
+            self._create(name, version, incoming.about.tags)
+            created = True
+        faces, users = store(incoming, lambda: self._change(name), progress)
+        return Imported(name, created, faces, incoming.about.rows - faces, users)
 
     # Tags of a collection
 
