@@ -20,7 +20,7 @@ from rich.text import Text
 from recognizance.cli._options import Collection, Contract, Data, Json, Models
 from recognizance.cli._output import console, messages, plain_errors, print_json
 from recognizance.cli._session import Session, open_session
-from recognizance.cli.indexing import run as runs
+from recognizance.cli.indexing import pictures
 from recognizance.cli.indexing.journal import Journal
 from recognizance.cli.indexing.names import Kind, external_id
 from recognizance.cli.indexing.run import Run, Tally
@@ -33,10 +33,10 @@ _MEANINGS = {
     "InvalidImageFormatException": "not a JPEG or PNG, or damaged",
     "ImageTooLargeException": "more than 15 MiB or 64 megapixels",
     "InvalidParameterException": "a side of fewer than 80 pixels",
-    runs.NO_FACE: "no face was found",
-    runs.REJECTED: "every face failed the quality filter",
-    runs.UNREADABLE: "the file could not be read",
-    runs.FAULT: "a fault of this program; the log has it",
+    pictures.NO_FACE: "no face was found",
+    pictures.REJECTED: "every face failed the quality filter",
+    pictures.UNREADABLE: "the file could not be read",
+    pictures.FAULT: "a fault of this program; the log has it",
 }
 
 Report = Callable[[Path, str, str], None]
@@ -101,7 +101,7 @@ def command(
         found = _collection(session, collection, create=create)
         indexer = BulkIndexer(session.context(), collection, quality_filter=quality_filter, max_faces=max_faces)
         with (
-            Journal(settings.data, found["CollectionARN"], found["CreationTimestamp"].isoformat()) as journal,
+            Journal(settings.data, found["CollectionARN"], found["CreationTimestamp"].isoformat(), how) as journal,
             _progress(folder) as on_file,
             _report(report) as on_refused,
         ):
@@ -109,7 +109,6 @@ def command(
                 indexer,
                 journal,
                 name=lambda path: external_id(path, names),
-                how=how,
                 workers=workers or 2 * (len(os.sched_getaffinity(0))),
                 again=again,
                 on_file=on_file,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from recognizance.collections.model import PictureFaces, Probes
+from recognizance.collections.model import PictureFaces, Probes, RenamedPicture
 from recognizance.governance.roles import authorize
 from recognizance.operations.images import read_picture
 from recognizance.operations.rendering import face_detail, face_matches
@@ -17,12 +17,14 @@ from recognizance.operations.selection import select_to_index
 from recognizance.vision.image import MAX_OBJECT_BYTES, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_rekognition import type_defs as aws
     from mypy_boto3_rekognition.literals import QualityFilterType
+    from sqlalchemy import Connection
 
     from recognizance.operations.context import Context
+    from recognizance.vision.analyser import FaceAnalyser
 
 
 def search_every_face(
@@ -75,14 +77,51 @@ class Analysed:
         rejected: For each other face the reasons why not, as in ``UnindexedFace.Reasons``.
     """
 
-    picture: PictureFaces
-    rejected: tuple[tuple[str, ...], ...]
+    picture: PictureFaces | RenamedPicture
+    rejected: tuple[tuple[str, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.picture.rows if isinstance(self.picture, RenamedPicture) else self.picture.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of a picture's faces are stored.
+
+    Attributes:
+        quality_filter: As for IndexFaces.
+        max_faces: As for IndexFaces; None stores every face.
+    """
+
+    quality_filter: QualityFilterType = "AUTO"
+    max_faces: int | None = None
+
+
+def analyse(analyser: FaceAnalyser, choice: Choice, data: bytes, external_image_id: str | None) -> Analysed:
+    """Find and embed the faces of a picture file of at most 15 MiB, as IndexFaces does; nothing is stored.
+
+    Raises:
+        InvalidImageFormatError: Not a JPEG or PNG that decodes.
+        ImageTooLargeError: Too many bytes or pixels.
+        InvalidParameterError: The picture is too small.
+    """
+    picture = decode(data, max_bytes=MAX_OBJECT_BYTES)
+    found = analyser.detect(picture)
+    selection = select_to_index(found, choice.quality_filter, choice.max_faces)
+    faces = analyser.embed(picture, found[selection.kept])
+    rejected = cast("Mapping[int, list[str]]", selection.reasons)
+    return Analysed(
+        PictureFaces(faces, picture.digest, external_image_id), tuple(tuple(why) for why in rejected.values())
+    )
 
 
 class BulkIndexer:
     """Indexes many pictures: analysed one by one in any thread, stored many in one transaction.
 
     What is stored is what IndexFaces would have stored, with the same ids.
+
+    Attributes:
+        contract: The model contract that the collection is pinned to.
 
     Args:
         context: Who asks, and where.
@@ -106,35 +145,47 @@ class BulkIndexer:
     ) -> None:
         authorize(context.principal, "IndexFaces")
         self._collections, self._collection_id = context.services.collections, collection_id
-        self._contract = self._collections.contract(collection_id)
-        self._analyser = context.services.analysers.get(self._contract.name)
-        self._filter, self._max_faces = quality_filter, max_faces
+        self.contract = self._collections.contract(collection_id)
+        self._analyser = context.services.analysers.get(self.contract.name)
+        self._choice = Choice(quality_filter, max_faces)
 
     def analyse(self, data: bytes, external_image_id: str | None) -> Analysed:
-        """Find and embed the faces of a picture file of at most 15 MiB. Safe to call from many threads.
+        """Find and embed the faces of a picture file; see :func:`analyse`. Safe to call from many threads."""
+        return analyse(self._analyser, self._choice, data, external_image_id)
 
-        Raises:
-            InvalidImageFormatError: Not a JPEG or PNG that decodes.
-            ImageTooLargeError: Too many bytes or pixels.
-            InvalidParameterError: The picture is too small.
+    def renamed(self, face_ids: Sequence[str], digest: bytes, external_image_id: str | None) -> Analysed | None:
+        """Return a picture that the collection has, as it is under another name; None when a face was deleted.
+
+        Args:
+            face_ids: All its faces under the name that it has.
+            digest: SHA-256 of the picture file.
+            external_image_id: The other name.
         """
-        picture = decode(data, max_bytes=MAX_OBJECT_BYTES)
-        found = self._analyser.detect(picture)
-        selection = select_to_index(found, self._filter, self._max_faces)
-        faces = self._analyser.embed(picture, found[selection.kept])
-        rejected = cast("Mapping[int, list[str]]", selection.reasons)
-        return Analysed(
-            PictureFaces(faces, picture.digest, external_image_id), tuple(tuple(why) for why in rejected.values())
+        known = self._collections.renamed_picture(
+            self._collection_id, face_ids, picture_digest=digest, external_image_id=external_image_id
         )
+        return None if known is None else Analysed(known)
 
-    def store(self, pictures: Sequence[Analysed]) -> int:
-        """Store the faces of these pictures, all or none; return how many were not there before.
+    def store(
+        self, pictures: Sequence[Analysed], also: Callable[[Connection, int], None] | None = None
+    ) -> tuple[list[list[str]], int]:
+        """Store the faces of these pictures, all or none.
+
+        Args:
+            pictures: The pictures.
+            also: What else to write in the same transaction, given how many faces are new.
+
+        Returns:
+            The face ids of each picture, and how many faces were not there before.
 
         Raises:
             ResourceNotFoundError: The collection was deleted meanwhile.
             ServiceQuotaExceededError: The collection would hold more than 20,000,000 faces.
         """
-        faces = [one.picture for one in pictures]
-        return self._collections.index_pictures(
-            self._collection_id, faces, contract_version=self._contract.version
-        ).added
+        stored = self._collections.index_pictures(
+            self._collection_id,
+            [one.picture for one in pictures],
+            contract_version=self.contract.version,
+            also=also,
+        )
+        return [[face.face_id for face in faces] for faces in stored.pictures], stored.added

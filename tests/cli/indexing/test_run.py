@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import numpy as np
 import pytest
 
 from recognizance.cli.indexing.journal import Journal
-from recognizance.cli.indexing.run import FAULT, NO_FACE, REJECTED, UNREADABLE, Run, unordered
+from recognizance.cli.indexing.overlap import Behind, two_stages, unordered
+from recognizance.cli.indexing.pictures import FAULT, NO_FACE, REJECTED, UNREADABLE
+from recognizance.cli.indexing.run import Run
 from recognizance.collections.model import PictureFaces
 from recognizance.core.errors import ImageTooLargeError, InvalidImageFormatError, ServiceQuotaExceededError
 from recognizance.operations.local import Analysed
@@ -19,8 +25,10 @@ from recognizance.vision.faces import Faces
 from recognizance.vision.image import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
@@ -39,6 +47,8 @@ class ScriptedIndexer:
         self.stored: list[str] = []
         self.batches: list[int] = []
         self.most_stored = 10**9
+        self.renamings: list[tuple[bytes, str]] = []
+        self.deleted = False
         self.on_stop: Callable[[], None] = lambda: None
 
     def analyse(self, data: bytes, external_image_id: str | None) -> Analysed:
@@ -62,14 +72,25 @@ class ScriptedIndexer:
             case other:
                 raise AssertionError(other)
 
-    def store(self, pictures: list[Analysed]) -> int:
+    def renamed(self, face_ids: Sequence[str], digest: bytes, external_image_id: str | None) -> Analysed | None:
+        assert face_ids
+        if self.deleted:
+            return None
+        self.renamings.append((digest, external_image_id or ""))
+        return Analysed(PictureFaces(faces(len(face_ids)), digest, external_image_id), ())
+
+    def store(
+        self, pictures: Sequence[Analysed], also: Callable[[Connection, int], None] | None = None
+    ) -> tuple[list[list[str]], int]:
+        assert also is None
         if len(self.stored) + len(pictures) > self.most_stored:
             raise ServiceQuotaExceededError
         self.batches.append(len(pictures))
-        new = [one.picture.external_image_id or "" for one in pictures]
-        added = sum(len(one.picture.faces) for one in pictures if one.picture.external_image_id not in self.stored)
-        self.stored += new
-        return added
+        names = [one.picture.external_image_id or "" for one in pictures if isinstance(one.picture, PictureFaces)]
+        new = [len(one) for one, name in zip(pictures, names, strict=True) if name not in self.stored]
+        self.stored += names
+        ids = [[str(UUID(int=number)) for number in range(len(one))] for one in pictures]
+        return ids, sum(new)
 
 
 @pytest.fixture
@@ -93,7 +114,7 @@ def folder(tmp_path: Path) -> Path:
 
 def make_run(indexer: ScriptedIndexer, journal: Journal, *, workers: int = 2, again: bool = False) -> Run:
     """Return a run that names files by their stems."""
-    return Run(indexer, journal, name=lambda path: path.stem, how="", workers=workers, again=again)
+    return Run(indexer, journal, name=lambda path: path.stem, workers=workers, again=again)
 
 
 def test_each_file_is_counted_once_under_what_became_of_it(
@@ -122,7 +143,6 @@ def test_each_file_is_counted_once_under_what_became_of_it(
         indexer,
         journal,
         name=lambda path: path.stem,
-        how="",
         workers=3,
         on_file=lambda: dealt_with.append(None),
         on_refused=lambda path, code, detail: refused.update({path.name: (code, detail)}),
@@ -170,6 +190,70 @@ def test_the_second_run_skips_what_is_done_and_reports_it_still(
     assert sorted(indexer.analysed) == ["bad", "one"]
     assert (second.tally.skipped, second.tally.pictures) == (2, 0)
     assert second.tally.refused == {"InvalidImageFormatException": 1}
+
+
+def test_a_file_that_moved_or_was_touched_is_not_analysed_again(
+    indexer: ScriptedIndexer, journal: Journal, folder: Path
+) -> None:
+    (folder / "one.jpg").write_bytes(JPEG + b"faces 1")
+    (folder / "bad.jpg").write_bytes(JPEG + b"damaged")
+    make_run(indexer, journal)(folder)
+    (folder / "deep").mkdir()
+    (folder / "one.jpg").rename(folder / "deep" / "one.jpg")
+    os.utime(folder / "bad.jpg")
+    for _ in range(2):  # by its content, then by its new path and time
+        run = make_run(indexer, journal)
+        run(folder)
+        assert (run.tally.skipped, run.tally.pictures) == (2, 0)
+        assert run.tally.refused == {"InvalidImageFormatException": 1}
+    assert sorted(indexer.analysed) == ["bad", "one"]
+    assert indexer.stored == ["one"]
+
+
+def test_a_file_that_was_renamed_is_stored_under_its_new_name_without_being_analysed(
+    indexer: ScriptedIndexer, journal: Journal, folder: Path
+) -> None:
+    """Under another name it is another face, as IndexFaces has it."""
+    content = JPEG + b"faces 2"
+    (folder / "one.jpg").write_bytes(content)
+    (folder / "nobody.jpg").write_bytes(JPEG + b"faces 0")
+    make_run(indexer, journal)(folder)
+    (folder / "one.jpg").rename(folder / "two.jpg")
+    (folder / "nobody.jpg").rename(folder / "nobody else.jpg")
+    run = make_run(indexer, journal)
+    run(folder)
+    assert sorted(indexer.analysed) == ["nobody", "one"]
+    assert indexer.stored == ["one", "two"]
+    assert indexer.renamings == [(hashlib.sha256(content).digest(), "two")]
+    assert (run.tally.pictures, run.tally.renamed, run.tally.faces_added, run.tally.skipped) == (1, 1, 2, 1)
+    assert run.tally.refused == {NO_FACE: 1}
+    (folder / "two.jpg").rename(folder / "three.jpg")
+    make_run(indexer, journal)(folder)
+    assert indexer.stored[-1] == "three"
+    assert len(indexer.analysed) == 2
+
+
+def test_a_renamed_file_whose_faces_were_deleted_meanwhile_is_analysed(
+    indexer: ScriptedIndexer, journal: Journal, folder: Path
+) -> None:
+    (folder / "one.jpg").write_bytes(JPEG + b"faces 1")
+    make_run(indexer, journal)(folder)
+    (folder / "one.jpg").rename(folder / "two.jpg")
+    indexer.deleted = True
+    make_run(indexer, journal)(folder)
+    assert indexer.analysed == ["one", "two"]
+
+
+def test_unchanged_files_are_not_even_opened(indexer: ScriptedIndexer, journal: Journal, folder: Path) -> None:
+    path = folder / "one.jpg"
+    path.write_bytes(JPEG + b"faces 1")
+    os.utime(path, ns=(5, 5))
+    make_run(indexer, journal)(folder)
+    path.write_bytes(JPEG + b"damagd!")  # of the same size, and said to be as old
+    os.utime(path, ns=(5, 5))
+    run = make_run(indexer, journal)
+    run(folder)
+    assert run.tally.skipped == 1
 
 
 def test_what_a_fault_of_ours_or_the_disk_refused_is_tried_again(
@@ -254,3 +338,40 @@ def test_an_error_in_the_work_reaches_the_caller() -> None:
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(ZeroDivisionError):
         list(unordered(pool, work, [1, 1, 0, 1], ahead=4))
+
+
+def test_reading_goes_on_while_results_are_dealt_with() -> None:
+    """Two stages, each with its own threads: what the first has begun is bounded, and nothing is lost."""
+    begun: list[int] = []
+
+    def read(number: int) -> int:
+        begun.append(number)
+        return number
+
+    with two_stages(range(200), read, lambda number: -number, readers=3, workers=2) as results:
+        first = next(results)
+        assert len(begun) <= 2 * 3 + 4 * 2 + 1
+        assert sorted([first, *results]) == [-number for number in range(199, -1, -1)]
+
+
+def test_what_is_done_behind_is_done_one_after_the_other_and_to_the_end() -> None:
+    done: list[int] = []
+
+    def slowly() -> None:
+        time.sleep(0.1)
+        done.append(len(done))
+
+    with Behind() as behind:
+        behind(slowly)
+        assert done == []
+        behind(slowly)
+        assert done == [0]
+    assert done == [0, 1]
+
+
+def test_an_error_behind_reaches_the_caller() -> None:
+    def fail() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), Behind() as behind:
+        behind(fail)

@@ -76,7 +76,7 @@ def bulk_rate(session: Session, folder: Path, workers: int, seconds: float) -> R
         arn = session.call("DescribeCollection", CollectionId=name)["CollectionARN"]
         with Journal(session.services.settings.data, arn, "now") as journal:
             indexer = BulkIndexer(session.context(), name)
-            run = Run(indexer, journal, name=lambda path: path.name, how="bench", workers=workers)
+            run = Run(indexer, journal, name=lambda path: path.name, workers=workers)
             started = perf_counter()
             run(folder)
             measured.append(files / (perf_counter() - started))

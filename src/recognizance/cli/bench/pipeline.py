@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recognizance.cli.bench.timing import Latency, for_seconds
-from recognizance.cli.indexing.run import unordered
+from recognizance.cli.indexing.overlap import unordered
 from recognizance.vision.image import decode
 
 if TYPE_CHECKING:

@@ -1,50 +1,37 @@
-"""One run over a folder: worker threads analyse pictures, one thread walks, writes and keeps the books."""
+"""One run over a folder: threads read and analyse pictures, one thread walks and keeps the books, another writes."""
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
-import structlog
-
+from recognizance.cli.indexing.journal import Done, Known
+from recognizance.cli.indexing.overlap import Behind, two_stages
+from recognizance.cli.indexing.pictures import (
+    UNREADABLE,
+    Content,
+    Outcome,
+    Task,
+    count_rejected,
+    guarded,
+    judge,
+    read_picture_file,
+)
 from recognizance.cli.indexing.walk import File, Unreadable, walk
-from recognizance.core.errors import ImageTooLargeError, InvalidImageFormatError, ServiceError
-from recognizance.vision.image import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from recognizance.cli.indexing.journal import Journal
-    from recognizance.operations.local import Analysed
+    from recognizance.cli.indexing.pictures import Indexer
 
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-R = TypeVar("R")
-
-NO_FACE, REJECTED, UNREADABLE, FAULT = "NoFaceFound", "FacesRejected", "Unreadable", "InternalFault"
-"""Why a file was refused, beyond the error codes of the API."""
-
-_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
-_BATCH_PICTURES = 64
+_BATCH_PICTURES = 256
 _BATCH_SECONDS = 2.0
-
-
-class Indexer(Protocol):
-    """Analyses and stores pictures; see :class:`recognizance.operations.local.BulkIndexer`."""
-
-    def analyse(self, data: bytes, external_image_id: str | None) -> Analysed:
-        """Find and embed the faces of a picture file."""
-        ...
-
-    def store(self, pictures: list[Analysed]) -> int:
-        """Store faces; return how many were new."""
-        ...
 
 
 @dataclass(slots=True)
@@ -53,36 +40,23 @@ class Tally:
 
     Attributes:
         pictures: Pictures whose faces are in the collection now.
+        renamed: Those among them that were not analysed, for the collection had them under another name.
         faces_added: Faces that were not in it before.
         faces_known: Faces that were.
-        skipped: Files that an earlier run has done.
+        skipped: Files that an earlier run has done, be it under another path.
         others: Files that are no pictures.
         refused: Pictures that were refused, by reason, those of earlier runs included.
-        rejected: Faces that the quality filter rejected, by reason.
+        rejected: Faces that the quality filter left out, by reason.
     """
 
     pictures: int = 0
+    renamed: int = 0
     faces_added: int = 0
     faces_known: int = 0
     skipped: int = 0
     others: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file: its faces, or a refusal, or neither where it is no picture.
-
-    ``lasting`` is False where trying again without changing the file may help.
-    """
-
-    file: File
-    how: str
-    analysed: Analysed | None = None
-    refused: str | None = None
-    detail: str | None = None
-    lasting: bool = True
 
 
 class Run:
@@ -94,10 +68,10 @@ class Run:
 
     Args:
         indexer: Analyses and stores.
-        journal: What earlier runs have done; None does everything again.
+        journal: What earlier runs have done.
         name: Returns a file's external id.
-        how: What else the outcome depends on, as text.
-        workers: How many pictures are worked on at once.
+        workers: How many pictures are analysed at once.
+        again: Whether to do everything again.
         on_file: Called for every file that is dealt with.
         on_refused: Called with path, code and detail of every refusal.
     """
@@ -108,7 +82,6 @@ class Run:
         journal: Journal,
         *,
         name: Callable[[Path], str | None],
-        how: str,
         workers: int,
         again: bool = False,
         on_file: Callable[[], None] = lambda: None,
@@ -117,10 +90,9 @@ class Run:
         self.tally = Tally()
         self.stopped = False
         self._indexer, self._journal = indexer, journal
-        self._name, self._how, self._workers, self._again = name, how, workers, again
+        self._name, self._workers, self._again = name, workers, again
         self._on_file, self._on_refused = on_file, on_refused
-        self._batch: list[Outcome] = []
-        self._written_at = time.monotonic()
+        self._counting = threading.Lock()
 
     def __call__(self, folder: Path) -> None:
         """Index every picture below the folder, or until :meth:`stop`; what is done then stays done.
@@ -129,128 +101,120 @@ class Run:
             SetupError: The journal cannot be used.
             ServiceError: The collection cannot take more, or is gone.
         """
-        with (
-            ThreadPoolExecutor(self._workers, thread_name_prefix="index") as pool,
-            # A few pictures wait for each worker, so that none idles while this thread writes.
-            closing(unordered(pool, self._work, self._tasks(folder), ahead=4 * self._workers)) as outcomes,
-        ):
+        batch: list[Outcome[File]] = []
+        written_at = time.monotonic()
+        stages = two_stages(
+            self._tasks(folder), self._read, self._examine, readers=self._workers, workers=self._workers
+        )
+        with Behind() as behind, stages as outcomes:
             for outcome in filter(None, outcomes):
-                self._batch.append(outcome)
-                waited = time.monotonic() - self._written_at
-                if len(self._batch) >= _BATCH_PICTURES or waited >= _BATCH_SECONDS:
-                    self._write()
-        self._write()
+                batch.append(outcome)
+                if len(batch) >= _BATCH_PICTURES or time.monotonic() - written_at >= _BATCH_SECONDS:
+                    behind(self._writing(batch))
+                    batch, written_at = [], time.monotonic()
+            behind(self._writing(batch))
 
     def stop(self) -> None:
         """Begin no more pictures. The call returns when those that were begun are written."""
         self.stopped = True
 
-    def _tasks(self, folder: Path) -> Iterator[tuple[File, str | None, str]]:
+    def _tasks(self, folder: Path) -> Iterator[tuple[Task[File], Known]]:
         for found in walk(folder):
             if self.stopped:
                 return
             if isinstance(found, Unreadable):
-                self._refuse(found.path, UNREADABLE, found.why)
-                self._on_file()
+                self._dealt_with(found.path, UNREADABLE, found.why)
                 continue
             external_id = self._name(found.path)
-            how = f"{external_id} {self._how}"
-            known = None if self._again else self._journal.outcome(found, how)
-            if known is None:
-                yield found, external_id, how
+            known = Known() if self._again else self._journal.file(found, external_id)
+            if not known.done:
+                yield Task(found, external_id), known
                 continue
-            self.tally.skipped += 1
-            code, detail = known
-            if code is not None:
-                self._refuse(found.path, code, detail or "")
-            self._on_file()
+            self._dealt_with(found.path, known.refused, known.detail, skipped=True)
 
-    def _work(self, task: tuple[File, str | None, str]) -> Outcome | None:
+    def _read(self, item: tuple[Task[File], Known]) -> Outcome[File] | Content[File] | None:
+        """Recognise a picture, or at least read it."""
         if self.stopped:
             return None
-        file, external_id, how = task
-        try:
-            return self._analyse(file, external_id, how)
-        except OSError as error:
-            return Outcome(file, how, refused=UNREADABLE, detail=error.strerror or str(error), lasting=False)
-        except ServiceError as error:
-            return Outcome(file, how, refused=error.code, detail=error.message)
-        except Exception as error:  # one bad file must not stop the others
-            log.exception("picture could not be analysed", path=str(file.path))
-            return Outcome(file, how, refused=FAULT, detail=repr(error), lasting=False)
+        task, known = item
+        content: list[Content[File]] = []
 
-    def _analyse(self, file: File, external_id: str | None, how: str) -> Outcome:
-        data = read_picture_file(file)
-        if data is None:
-            return Outcome(file, how)
-        analysed = self._indexer.analyse(data, external_id)
-        if len(analysed.picture.faces):
-            return Outcome(file, how, analysed)
-        reasons = sorted({reason for why in analysed.rejected for reason in why})
-        refused = (REJECTED, ", ".join(reasons)) if reasons else (NO_FACE, "")
-        return Outcome(file, how, analysed, *refused)
+        def read() -> Outcome[File]:
+            if known.digest is not None and (found := self._recognise(task, known.digest)) is not None:
+                return found
+            data = read_picture_file(task.subject)
+            if data is None:
+                return Outcome(task)
+            digest = hashlib.sha256(data).digest()
+            if not self._again and (found := self._recognise(task, digest)) is not None:
+                return found
+            content.append(Content(task, data, digest))
+            return Outcome(task)
 
-    def _write(self) -> None:
-        batch, self._batch = self._batch, []
-        self._written_at = time.monotonic()
-        if not batch:
-            return
-        kept = [one.analysed for one in batch if one.analysed is not None and one.refused is None]
-        added = self._indexer.store(kept) if kept else 0
-        self._journal.enter((one.file, one.how, one.refused, one.detail) for one in batch if one.lasting)
+        outcome = guarded(task, read, str_of_file)
+        return content[0] if content else outcome
 
-        self.tally.pictures += len(kept)
-        self.tally.faces_added += added
-        self.tally.faces_known += sum(len(one.picture.faces) for one in kept) - added
+    def _recognise(self, task: Task[File], digest: bytes) -> Outcome[File] | None:
+        """Return what became of this picture if it is done, under whatever name; None if it has to be analysed."""
+        known = self._journal.picture(digest, task.external_id)
+        if known.done or known.refused is not None:
+            return Outcome(task, refused=known.refused, detail=known.detail, digest=digest, known=True)
+        if known.face_ids:
+            renamed = self._indexer.renamed(known.face_ids, digest, task.external_id)
+            return None if renamed is None else Outcome(task, renamed, digest=digest, known=True)
+        return None
+
+    def _examine(self, read: Outcome[File] | Content[File] | None) -> Outcome[File] | None:
+        if self.stopped or read is None:
+            return None
+        if isinstance(read, Outcome):
+            return read
+        return judge(read, self._indexer.analyse, str_of_file)
+
+    def _writing(self, batch: list[Outcome[File]]) -> Callable[[], None]:
+        return lambda: self._write(batch)
+
+    def _write(self, batch: list[Outcome[File]]) -> None:
+        kept = [(row, one.analysed) for row, one in enumerate(batch) if one.analysed is not None and not one.refused]
+        ids, added = self._indexer.store([analysed for _, analysed in kept]) if kept else ([], 0)
+        face_ids = {row: tuple(faces) for (row, _), faces in zip(kept, ids, strict=True)}
+        self._journal.enter(_done(one, face_ids.get(row)) for row, one in enumerate(batch) if one.lasting)
+        tally = self.tally
+        tally.pictures += len(kept)
+        tally.faces_added += added
+        tally.faces_known += sum(len(analysed) for _, analysed in kept) - added
+        tally.renamed += sum(one.known and one.analysed is not None for one in batch)
         for one in batch:
             self._count(one)
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.analysed is not None:
-            self.tally.rejected.update(reason for why in outcome.analysed.rejected for reason in why)
-        elif outcome.refused is None:
+    def _count(self, outcome: Outcome[File]) -> None:
+        count_rejected(outcome, self.tally.rejected)
+        if outcome.analysed is None and not outcome.known and outcome.refused is None:
             self.tally.others += 1
-        if outcome.refused is not None:
-            self._refuse(outcome.file.path, outcome.refused, outcome.detail or "")
+        self._dealt_with(
+            outcome.task.subject.path,
+            outcome.refused,
+            outcome.detail,
+            skipped=outcome.known and outcome.analysed is None,
+        )
+
+    def _dealt_with(self, path: Path, refused: str | None, detail: str | None, *, skipped: bool = False) -> None:
+        """Count a file: in the thread that writes, or in that which walks."""
+        with self._counting:
+            self.tally.skipped += skipped
+            if refused is not None:
+                self.tally.refused[refused] += 1
+                self._on_refused(path, refused, detail or "")
         self._on_file()
 
-    def _refuse(self, path: Path, code: str, detail: str) -> None:
-        self.tally.refused[code] += 1
-        self._on_refused(path, code, detail)
+
+def _done(outcome: Outcome[File], face_ids: tuple[str, ...] | None) -> Done:
+    task = outcome.task
+    if face_ids is None and not (outcome.known and outcome.refused is None):
+        face_ids = ()  # refused, or no picture; what is known under this name keeps the faces that it has
+    return Done(task.subject, task.external_id, outcome.digest, outcome.refused, outcome.detail, face_ids)
 
 
-def read_picture_file(file: File) -> bytes | None:
-    """Return the bytes of a picture file; None for a file that neither is a picture nor is named like one.
-
-    Raises:
-        InvalidImageFormatError: It is named like a picture and is none.
-        ImageTooLargeError: It has more than 15 MiB.
-        OSError: It cannot be read.
-    """
-    with file.path.open("rb") as stream:
-        head = stream.read(8)
-        if not head.startswith(_HEADS):
-            if file.path.suffix.lower() in _ENDINGS:
-                raise InvalidImageFormatError
-            return None
-        data = head + stream.read(MAX_OBJECT_BYTES)
-    if len(data) > MAX_OBJECT_BYTES:
-        raise ImageTooLargeError
-    return data
-
-
-def unordered(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Generator[R]:
-    """Give the results of ``work`` on each item as they come, with at most ``ahead`` items begun and not yet given."""
-    pending: set[Future[R]] = set()
-    try:
-        for item in items:
-            pending.add(pool.submit(work, item))
-            if len(pending) >= ahead:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (one.result() for one in done)
-    finally:
-        for one in pending:
-            one.cancel()
+def str_of_file(file: File) -> str:
+    """Return what the log calls a file."""
+    return str(file.path)
