@@ -269,13 +269,22 @@ def serve_once() -> Callable[[Settings], AbstractContextManager[Running]]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, contracts: list[str]) -> Iterator[Running]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory,
+    contracts: list[str],
+    database_kind: str,
+    request: pytest.FixtureRequest,
+) -> Iterator[Running]:
     """A server with the core contract and a folder of buckets."""
     assert contracts
     folder = tmp_path_factory.mktemp("server")
     (folder / "buckets" / "photos").mkdir(parents=True)
-    with running(Settings(data=folder / "data", contract="core", buckets_folder=folder / "buckets")) as started:
+    url = request.getfixturevalue("postgresql").create() if database_kind == "postgresql" else None
+    settings = Settings(data=folder / "data", database_url=url, contract="core", buckets_folder=folder / "buckets")
+    with running(settings) as started:
         yield started
+    if url:
+        request.getfixturevalue("postgresql").drop(url)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tests.api.conftest import Api
 
+pytestmark = pytest.mark.sqlite
+
 INVALID = "Request has invalid parameters"
 
 

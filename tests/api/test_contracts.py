@@ -20,14 +20,16 @@ VERSIONS = {name: load_contract(name).version for name in ("core", "standard")}
 
 
 @pytest.fixture
-def start(tmp_path: Path, serve: Callable[[Settings], Running], contracts: list[str]) -> Callable[[str], Api]:
+def start(
+    tmp_path: Path, database_url: str, serve: Callable[[Settings], Running], contracts: list[str]
+) -> Callable[[str], Api]:
     """Start a server on the test's one data folder, with a contract for new collections."""
 
     def started(contract: str) -> Api:
         if contract not in contracts:
             pytest.skip(f"the models of {contract} are not on this machine")
         chosen = cast("Literal['core', 'standard']", contract)
-        return serve(Settings(data=tmp_path, contract=chosen)).api()
+        return serve(Settings(data=tmp_path, database_url=database_url, contract=chosen)).api()
 
     return started
 
@@ -81,12 +83,13 @@ def test_a_collection_stays_with_the_contract_it_was_made_with(
 
 def test_everything_written_is_there_after_a_restart(
     tmp_path: Path,
+    database_url: str,
     serve_once: Callable[[Settings], AbstractContextManager[Running]],
     contracts: list[str],
     photos: dict[str, bytes],
 ) -> None:
     assert contracts
-    settings = Settings(data=tmp_path, contract="core")
+    settings = Settings(data=tmp_path, database_url=database_url, contract="core")
     with serve_once(settings) as server:
         api = server.api()
         api.call("CreateCollection", CollectionId="people", Tags={"a": "1"})

@@ -11,6 +11,8 @@ from PIL import Image
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
+pytestmark = pytest.mark.sqlite
+
 DEFAULT = {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}
 
 

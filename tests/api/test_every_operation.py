@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.api.conftest import Api, Running
 
+pytestmark = pytest.mark.sqlite
+
 ALL = model_operations()[1]
 UNBUILT = sorted(set(ALL) - OPERATIONS.keys())
 CHANGING = [

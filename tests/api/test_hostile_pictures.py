@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.api.conftest import Api
 
+pytestmark = pytest.mark.sqlite
+
 REFUSALS = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.api.conftest import Api, Running
 
+pytestmark = pytest.mark.sqlite
+
 EITHER = "Requested image should either contain bytes or s3 object."
 NO_OBJECT = "Unable to get object metadata from S3. Check object key, region and/or access permissions."
 IMAGE_OPERATIONS = ["DetectFaces", "IndexFaces", "SearchFacesByImage", "SearchUsersByImage", "CompareFaces"]

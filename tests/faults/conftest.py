@@ -1,4 +1,4 @@
-"""Real processes on one data folder."""
+"""Real processes on one database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ SCRIPT = Path(__file__).with_name("worker.py")
 class Child:
     """A worker process."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, database_url: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(SCRIPT), str(data), database_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def say(self, name: str, *arguments: object) -> None:
@@ -55,12 +58,12 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(data: Path) -> Iterator[Callable[[], Child]]:
-    """Start a process on the data folder."""
+def start(data: Path, database_url: str) -> Iterator[Callable[[], Child]]:
+    """Start a process on the database."""
     children: list[Child] = []
 
     def start_one() -> Child:
-        children.append(Child(data))
+        children.append(Child(data, database_url))
         return children[-1]
 
     yield start_one
@@ -72,14 +75,14 @@ def start(data: Path) -> Iterator[Callable[[], Child]]:
 
 
 @pytest.fixture
-def here(data: Path) -> Iterator[Worker]:
-    """A worker in this process, on a data folder with one empty collection."""
+def here(data: Path, database_url: str) -> Iterator[Worker]:
+    """A worker in this process, and in the database one empty collection."""
     spec = importlib.util.spec_from_file_location("faults_worker", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    worker: Worker = module.Worker(data)
+    worker: Worker = module.Worker(data, database_url)
     worker.service.create_collection("c")
     yield worker
     worker.service.close()

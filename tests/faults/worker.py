@@ -1,4 +1,4 @@
-"""A process of its own on a data folder: does what each line of its input asks, and answers a line of JSON.
+"""A process of its own on a database: does what each line of its input asks, and answers a line of JSON.
 
 Started by the tests beside it, who may kill it at any moment.
 """
@@ -46,9 +46,9 @@ def faces_of(numbers: Sequence[int]) -> Faces:
 class Worker:
     """A collection service of this process."""
 
-    def __init__(self, data: Path) -> None:
-        settings = Settings(data=data, models=data / "models", contract="core")
-        self.database = Database.open(settings.resolved_database_url)
+    def __init__(self, data: Path, database_url: str) -> None:
+        settings = Settings(data=data, database_url=database_url, models=data / "models", contract="core")
+        self.database = Database.open(database_url)
         self.service = CollectionService(self.database, Analysers(settings), settings)
 
     def index(self, *numbers: int) -> list[str]:
@@ -93,7 +93,7 @@ def answer(value: object) -> None:
 
 def main() -> None:
     """Answer each line of the input."""
-    worker = Worker(Path(sys.argv[1]))
+    worker = Worker(Path(sys.argv[1]), sys.argv[2])
     answer("ready")
     for line in sys.stdin:
         name, *arguments = json.loads(line)

@@ -18,13 +18,13 @@ from recognizance.storage.database import Database
 from recognizance.storage.repositories import access_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(f"sqlite:///{tmp_path / 'data' / 'x.db'}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database.open(database_url)
     yield opened
     opened.close()
 
@@ -163,9 +163,11 @@ def test_a_lost_key_file_is_not_replaced(database: Database, folder: Path, store
     assert not (folder / "secret.key").exists()
 
 
-def test_another_key_file_is_refused(database: Database, folder: Path, store: KeyStore, tmp_path: Path) -> None:
+def test_another_key_file_is_refused(
+    database: Database, folder: Path, store: KeyStore, tmp_path: Path, new_database: Callable[[], str]
+) -> None:
     store.create("reader")
-    other = Database.open(f"sqlite:///{tmp_path / 'other' / 'x.db'}")
+    other = Database.open(new_database())
     open_store(other, tmp_path / "other")
     other.close()
     (tmp_path / "other" / "secret.key").replace(folder / "secret.key")

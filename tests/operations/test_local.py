@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    opened = Services.open(Settings(data=tmp_path, contract="core", models=tmp_path / "no-models"))
+def services(tmp_path: Path, database_url: str) -> Iterator[Services]:
+    settings = Settings(data=tmp_path, database_url=database_url, contract="core", models=tmp_path / "no-models")
+    opened = Services.open(settings)
     yield opened
     opened.close()
 
