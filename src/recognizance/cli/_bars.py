@@ -9,7 +9,6 @@ from rich.text import Text
 
 from recognizance.cli._output import messages
 
-
 Tell = Callable[[int, int], None]
 """Told how many are done, and of how many."""
 

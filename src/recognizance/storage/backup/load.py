@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from recognizance.core import clock
 from recognizance.core.errors import SetupError
 from recognizance.storage import schema
 from recognizance.storage.atomic import sync_folder
@@ -24,8 +26,10 @@ from recognizance.storage.backup.progress import Progress, silent
 from recognizance.storage.backup.tables import TableShape, upgrade
 from recognizance.storage.database import Database
 from recognizance.storage.migrate import migrate
+from recognizance.storage.repositories import meta
 
 _ROWS_AT_ONCE = 8192
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Before = Callable[[], None]
 
@@ -119,7 +123,7 @@ def _load_sqlite(
             _fill(package, shapes, draft, progress)
             # As any older database that is opened: its migrations are the same.
             with closing(Database.open(f"sqlite:///{draft}")) as database, database.begin() as connection:
-                _set_counters(connection, package.manifest)
+                _finish(connection, package.manifest)
             if left := [one.name for one in _side_files(draft) if one.exists()]:
                 raise SetupError(f"Another process has opened {draft}; {left[0]} is still in use. Try again.")
             _sync(draft)
@@ -174,7 +178,6 @@ def _fill(package: Package, shapes: tuple[TableShape, ...], draft: Path, progres
                 statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - our own names
                 for columns in rows:
                     driver.executemany(statement, zip(*columns, strict=True))
-            _set_counters(connection, package.manifest)
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise SetupError(f"The backup {package.path} has rows that refer to rows that it does not have.")
     except DBAPIError as error:
@@ -214,9 +217,8 @@ def _load_postgresql(
                 upgrade(connection, package.manifest.schema_revision)
                 for shape, table, rows in _tables(package, shapes, progress, uuid=lambda value: UUID(bytes=value)):
                     _copy(connection, shape, table, rows)
-                _set_counters(connection, package.manifest)
                 migrate(connection)
-                _set_counters(connection, package.manifest)
+                _finish(connection, package.manifest)
                 before()
         except DBAPIError as error:
             raise SetupError(f"The backup {package.path} cannot be restored: {error.orig}") from error
@@ -266,19 +268,35 @@ def _tables(
         yield shape, table, rows()
 
 
-def _set_counters(connection: Connection, manifest: Manifest) -> None:
-    """Let the database go on counting where the backed up one stood: no key may be given twice, deleted or not."""
-    counted = {table.name: table.last_key for table in manifest.tables if table.last_key}
-    for table, last in counted.items():
-        if not sa.inspect(connection).has_table(table):
-            continue  # a later migration dropped it
-        if connection.dialect.name == "sqlite":
-            given = connection.scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = :t"), {"t": table})
-            statement = "UPDATE sqlite_sequence SET seq = :last WHERE name = :t"
-            if given is None:
-                statement = "INSERT INTO sqlite_sequence (name, seq) VALUES (:t, :last)"
-            connection.execute(sa.text(statement), {"t": table, "last": max(last, given or 0)})
-            continue
-        sequence = "pg_get_serial_sequence(:t, 'pk')"
-        highest = sa.text(f'SELECT setval({sequence}, greatest(:last, (SELECT max(pk) FROM "{table}")))')  # noqa: S608
-        connection.execute(highest, {"t": f'"{table}"', "last": last})
+def _finish(connection: Connection, manifest: Manifest) -> None:
+    """Make a restored database, its schema up to date, one of its own.
+
+    The database that was backed up may have gone on, and others may have been restored from the same backup. What was
+    derived from any of them (caches in data folders, vectors in Milvus) goes by row keys and by the numbers of the
+    log: here they go on from the time of the restore in microseconds, which none of the others has reached.
+    """
+    now = (clock.now() - _EPOCH) // timedelta(microseconds=1)
+    floors = {table.name: table.last_key for table in manifest.tables if table.last_key is not None}
+    for table in (schema.collections, schema.users, schema.faces):
+        floors[table.name] = max(now, floors.get(table.name, 0))
+    for name, last in floors.items():
+        if name in schema.metadata.tables:
+            _count_beyond(connection, name, last)
+    connection.execute(schema.face_log.delete())
+    revision = schema.collections.c.revision
+    connection.execute(schema.collections.update().where(revision < now).values(revision=now))
+    meta.delete(connection, meta.MILVUS_INSTALLATION)
+
+
+def _count_beyond(connection: Connection, table: str, last: int) -> None:
+    """Let the database give a table's rows keys beyond one, and beyond those that it has given."""
+    if connection.dialect.name == "sqlite":
+        given = connection.scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table})
+        statement = "UPDATE sqlite_sequence SET seq = :last WHERE name = :name"
+        if given is None:
+            statement = "INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)"
+        connection.execute(sa.text(statement), {"name": table, "last": max(last, given or 0)})
+    elif last:
+        highest = f'greatest(:last, (SELECT max(pk) FROM "{table}"))'  # noqa: S608 - our own name
+        sequence = sa.text(f"SELECT setval(pg_get_serial_sequence(:name, 'pk'), {highest})")
+        connection.execute(sequence, {"name": f'"{table}"', "last": last})

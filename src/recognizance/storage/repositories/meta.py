@@ -5,6 +5,9 @@ from sqlalchemy import Connection
 
 from recognizance.storage.schema import meta as table
 
+MILVUS_INSTALLATION = "milvus installation"
+"""The name of what tells this database's vectors in Milvus from others'. A restored database is given another one."""
+
 
 def get(connection: Connection, name: str) -> bytes | None:
     """Return the value of a name, or None."""
