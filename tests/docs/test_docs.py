@@ -27,7 +27,7 @@ from recognizance.vision.analyser import Analysers
 from recognizance.vision.contracts import NAMES, load_contract
 from recognizance.vision.models.manifest import shipped_manifests
 from recognizance.vision.quality import BARS
-from recognizance.wire import protocol
+from recognizance.wire import body, connections, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,7 +190,13 @@ def test_limits_are_those_of_the_code() -> None:
         f"| Request head | {protocol.MAX_HEAD_BYTES // 1024} KiB, within {protocol.HEAD_SECONDS:g} seconds |",
         f"| Request body | {defaults['max_body_bytes'] // 2**20} MiB | `max_body_bytes` |",
         f"| Time for the body | {defaults['body_timeout_seconds']:g} seconds | `body_timeout_seconds` |",
-        f"| Requests at once | {defaults['max_concurrent_requests']}; ",
+        f"| Bodies held at once | {defaults['max_buffered_bytes'] // 2**20} MiB, those up to {body.SMALL // 1024} KiB",
+        f"| Requests waiting for their turn | {defaults['max_waiting_requests']}, each for "
+        f"{defaults['queue_timeout_seconds']:g} seconds |",
+        f"| Requests waiting for the S3 store | {defaults['max_remote_waits']} |",
+        f"| Open connections | {defaults['max_connections']} |",
+        f"| Time to read an answer | {protocol.ANSWER_SECONDS:g} to {2 * protocol.ANSWER_SECONDS:g} seconds |",
+        f"| Large answers not yet read | {connections.MAX_UNSENT_BYTES // 2**20} MiB in all |",
         f"| Picture in the request | {image.MAX_BYTES // 2**20} MiB |",
         f"| Picture in a bucket | {image.MAX_OBJECT_BYTES // 2**20} MiB |",
         f"| {image.MIN_SIDE} to {image.MAX_SIDE:,} pixels, {image.MAX_PIXELS // 10**6} megapixels in all |",

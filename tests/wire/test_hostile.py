@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import select
 import socket
 import threading
 import time
@@ -111,7 +110,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_set(serve: Calla
 
 
 def test_a_client_that_sends_slowly_keeps_nobody_else_waiting(serve: Callable[..., Any]) -> None:
-    server = serve(max_concurrent_requests=1, body_timeout_seconds=20)
+    server = serve(max_concurrent_requests=1, max_waiting_requests=0, body_timeout_seconds=20)
     slow = [server.connect() for _ in range(8)]
     for connection in slow:
         connection.sendall(server.message("ListCollections", b'{"NextToken":null}')[:-5])
@@ -121,18 +120,42 @@ def test_a_client_that_sends_slowly_keeps_nobody_else_waiting(serve: Callable[..
 
 
 def test_slow_clients_together_cannot_fill_the_memory(serve: Callable[..., Any]) -> None:
-    """Of many bodies held back half-sent, those beyond the budget are refused, and are forgotten with their clients."""
-    server = serve(max_body_bytes=20_000, max_concurrent_requests=1, body_timeout_seconds=20)
+    """Of bodies held back half-sent the oldest give way to new ones, so that the slow do not lock out the others."""
+    server = serve(max_body_bytes=300_000, max_buffered_bytes=1_000_000, body_timeout_seconds=20)
+    body = b'{"Image":{"Bytes":"' + b"A" * 280_000 + b'"}}'
     held = [server.connect() for _ in range(5)]
-    message = server.message("DetectFaces", b"x" * 19_000)
     for connection in held:
-        connection.sendall(message[:-1])
-    refused, _, _ = select.select(held, [], [], 20)
-    assert len(refused) == 1
-    assert b"ProvisionedThroughputExceededException" in read_to_end(refused[0])
+        connection.sendall(server.message("DetectFaces", body)[:-1])
+    assert _eventually(lambda: 'recognizance_rejected_total{reason="memory"} 2.0' in _metrics(server))
+    for connection in held[:2]:
+        assert b"ProvisionedThroughputExceededException" in read_to_end(connection)
+    assert server.call("DetectFaces", body).status == 200
+    assert b"ProvisionedThroughputExceededException" in read_to_end(held[2])
     for connection in held:
         connection.close()
-    assert _eventually(lambda: server.call("ListCollections").status == 200)
+    assert _eventually(lambda: "recognizance_bodies_bytes 0.0" in _metrics(server))
+
+
+def test_requests_without_a_picture_pass_while_pictures_fill_the_memory(serve: Callable[..., Any]) -> None:
+    server = serve(max_body_bytes=300_000, max_buffered_bytes=300_000, max_concurrent_requests=2)
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait(_: Any) -> Any:
+        entered.set()
+        assert leave.wait(30)
+        return {}
+
+    server.backend.handlers["DetectText"] = wait
+    body = b'{"Image":{"Bytes":"' + b"A" * 280_000 + b'"}}'
+    with server.connect() as connection:
+        connection.sendall(once(server.message("DetectText", body)))
+        assert entered.wait(30)
+        refused = server.call("DetectFaces", body)
+        assert refused.json["__type"] == "ProvisionedThroughputExceededException"
+        assert server.call("ListCollections").status == 200
+        leave.set()
+        assert read_to_end(connection).startswith(b"HTTP/1.1 200")
+    assert server.call("DetectFaces", body).status == 200
 
 
 def _eventually(condition: Callable[[], bool]) -> bool:
@@ -144,7 +167,7 @@ def _eventually(condition: Callable[[], bool]) -> bool:
 
 
 def test_a_client_that_left_before_its_turn_is_not_worked_for(serve: Callable[..., Any]) -> None:
-    server = serve()
+    server = serve(max_concurrent_requests=4)
     entered, leave = threading.Semaphore(0), threading.Event()
 
     def wait(_: Any) -> Any:
@@ -157,14 +180,14 @@ def test_a_client_that_left_before_its_turn_is_not_worked_for(serve: Callable[..
     for connection in connections:
         connection.sendall(server.message("ListStreamProcessors"))
     assert entered.acquire(timeout=30)
-    assert _eventually(lambda: "recognizance_requests_in_progress 64.0" in _metrics(server))
+    assert _eventually(lambda: "recognizance_requests_waiting 60.0" in _metrics(server))
+    assert "recognizance_requests_in_progress 4.0" in _metrics(server)
     for connection in connections:
         connection.close()
-    working = server.backend.calls["ListStreamProcessors"]
-    assert _eventually(lambda: f"recognizance_requests_in_progress {float(working)}" in _metrics(server))
+    assert _eventually(lambda: "recognizance_requests_waiting 0.0" in _metrics(server))
     leave.set()
     assert _eventually(lambda: "recognizance_requests_in_progress 0.0" in _metrics(server))
-    assert server.backend.calls["ListStreamProcessors"] == working < 64
+    assert server.backend.calls["ListStreamProcessors"] == 4
     assert server.call("ListCollections").status == 200
 
 
@@ -183,6 +206,32 @@ def test_requests_sent_at_once_are_answered_in_turn(server: Any) -> None:
     assert reply.count(b"HTTP/1.1 200 OK") == 3
     assert reply.index(b"CollectionArn") < reply.index(b"CreationTimestamp")
     assert reply.endswith(b'{"StatusCode":200}')
+
+
+UPGRADE = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
+
+
+@pytest.mark.parametrize("code", [lambda message: message, lambda message: chunked(message, 5)])
+@pytest.mark.parametrize("cut", [0, 1, 10, 40])
+def test_a_request_that_offers_another_protocol_is_read_like_any_other(
+    server: Any, code: Callable[[bytes], bytes], cut: int
+) -> None:
+    """Java's client offers HTTP/2 with every first request. Its body must not be lost, nor taken for a request."""
+    create = code(server.message("CreateCollection", b'{"CollectionId":"offered"}', headers=UPGRADE))
+    describe = once(server.message("DescribeCollection", b'{"CollectionId":"offered"}'))
+    with server.connect() as connection:
+        connection.sendall(create[: len(create) - cut])
+        time.sleep(0.05)
+        connection.sendall(create[len(create) - cut :] + describe)
+        reply = read_to_end(connection)
+    assert server.call("DeleteCollection", b'{"CollectionId":"offered"}').status == 200
+    assert reply.count(b"HTTP/1.1 200 OK") == 2
+    assert reply.index(b"CollectionArn") < reply.index(b"CreationTimestamp")
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_a_request_without_a_body_may_offer_another_protocol(server: Any, path: str) -> None:
+    assert server.request("GET", path, headers=UPGRADE).status == 200
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_result_that_the_model_does_not_have_never_leaves(
 def test_more_requests_than_the_server_takes_are_asked_to_come_again(
     serve: Callable[..., Any],
 ) -> None:
-    server = serve(max_concurrent_requests=1)
+    server = serve(max_concurrent_requests=1, max_waiting_requests=0)
     entered, leave = threading.Event(), threading.Event()
 
     def wait(_: Any) -> Any:

@@ -36,8 +36,8 @@ def test_every_error_of_ours_is_one_that_clients_know() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(codes() | service_model().errors.keys() | {"Invented"}))
-def test_every_error_is_400_but_faults_of_ours_and_bodies_too_large(code: str) -> None:
-    expected = {"InternalServerError": 500, "RequestEntityTooLargeException": 413}
+def test_every_error_is_400_but_faults_of_ours_throttling_and_bodies_too_large(code: str) -> None:
+    expected = {"InternalServerError": 500, "ThrottlingException": 500, "RequestEntityTooLargeException": 413}
     assert service_model().status(code) == expected.get(code, 400)
 
 

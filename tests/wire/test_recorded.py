@@ -14,6 +14,8 @@ from recognizance.governance.keys import Credential
 from recognizance.governance.principal import Principal
 from recognizance.wire.endpoint import Call, Endpoint
 from recognizance.wire.http import Request, canonical_headers
+from recognizance.wire.limiter import Limiter
+from recognizance.wire.metrics import Metrics
 from recognizance.wire.model import service_model
 from recognizance.wire.sigv4 import Verifier
 
@@ -46,7 +48,8 @@ def answer(data: bytes, outcome: Mapping[str, Any] | ServiceError, at: datetime 
         return outcome
 
     verifier = Verifier({"AKIDEXAMPLE": CREDENTIAL}.get, "us-east-1", now=lambda: at)
-    return Endpoint(service_model(), verifier, detect_faces).answer(request_of(data), Call())
+    limiter = Limiter(rate=0, burst=1, metrics=Metrics())
+    return Endpoint(service_model(), verifier, limiter, detect_faces).answer(request_of(data), Call())
 
 
 @pytest.fixture(params=RECORDED, ids=lambda path: path.stem)

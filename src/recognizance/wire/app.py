@@ -6,13 +6,11 @@ threads, whose libraries release the interpreter's lock while they work.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
@@ -22,17 +20,19 @@ from recognizance import operations
 from recognizance.core.errors import (
     InternalServerError,
     ServiceError,
-    ThroughputExceededError,
     UnknownOperationError,
 )
 from recognizance.core.ids import new_id
 from recognizance.wire import answers, health
 from recognizance.wire.body import BodyReader, ClientDisconnectedError
+from recognizance.wire.connections import Connections
 from recognizance.wire.endpoint import Call, Endpoint
 from recognizance.wire.http import Request, canonical_headers
+from recognizance.wire.limiter import Limiter
 from recognizance.wire.metrics import Metrics
 from recognizance.wire.model import service_model
 from recognizance.wire.sigv4 import Verifier
+from recognizance.wire.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -84,9 +84,10 @@ def build_app(
     """
     metrics = Metrics()
     readiness = health.Readiness(checks)
-    endpoint = Endpoint(service_model(), Verifier(find, settings.region), dispatch)
+    limiter = Limiter(rate=settings.requests_per_second, burst=settings.request_burst, metrics=metrics)
+    endpoint = Endpoint(service_model(), Verifier(find, settings.region), limiter, dispatch)
     api = Api(endpoint, settings, metrics)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", api),
             Route("/health", health.alive),
@@ -96,6 +97,8 @@ def build_app(
         ],
         lifespan=api.lifespan,
     )
+    app.state.connections = Connections(settings.max_connections, metrics)  # for the protocol, below the application
+    return app
 
 
 class Api:
@@ -109,23 +112,25 @@ class Api:
 
     def __init__(self, endpoint: Endpoint, settings: Settings, metrics: Metrics) -> None:
         self._endpoint, self._metrics = endpoint, metrics
-        self._reader = BodyReader(
+        self._bodies = BodyReader(
             limit=settings.max_body_bytes,
             timeout=settings.body_timeout_seconds,
-            budget=settings.max_body_bytes * max(4, settings.max_concurrent_requests // 4),
+            budget=settings.max_buffered_bytes,
+            metrics=metrics,
         )
-        self._limit = settings.max_concurrent_requests
-        self._active = 0
-        # Far more threads than cores: a bucket that hangs keeps a thread for seconds, and those that compute take turns
-        # in the networks anyway.
-        threads = min(self._limit, max(16, 8 * (os.cpu_count() or 1)))
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="operation")
+        self._turns = Turns(
+            working=settings.max_concurrent_requests or max(16, 8 * (os.cpu_count() or 1)),
+            waiting=settings.max_waiting_requests,
+            patience=settings.queue_timeout_seconds,
+            remote=settings.max_remote_waits,
+            metrics=metrics,
+        )
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Let the operations that run come to their end when the server stops."""
         yield
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        await self._turns.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -154,34 +159,17 @@ class Api:
             return failed(error, status=405, headers=((b"allow", b"POST"), *_CLOSE))
         try:
             headers = canonical_headers(scope["headers"])
-            body = await self._reader.read(receive, headers.get("content-length"))
+            body = await self._bodies.read(receive, headers.get("content-length"))
         except ServiceError as error:
             return failed(error, headers=_CLOSE)
+        query = scope["query_string"].decode("latin-1")
+        request = Request(request_id, "POST", "/", query, headers, body)
         try:
-            query = scope["query_string"].decode("latin-1")
-            return await self._work(Request(request_id, "POST", "/", query, headers, body), call, receive)
+            return await self._turns.run(partial(self._endpoint.answer, request, call), receive)
         except ServiceError as error:
             return failed(error)
-
-    async def _work(self, request: Request, call: Call, receive: Receive) -> Answer:
-        """Have a worker answer the request, unless there are too many, or the client leaves before its turn."""
-        if self._active >= self._limit:
-            raise ThroughputExceededError
-        self._active += 1
-        self._metrics.in_progress.set(self._active)
-        job = self._executor.submit(self._endpoint.answer, request, call)
-        answer = asyncio.wrap_future(job)
-        gone = asyncio.ensure_future(_disconnection(receive))
-        try:
-            waited: tuple[asyncio.Future[Any], ...] = (answer, gone)
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done() and job.cancel():
-                raise ClientDisconnectedError
-            return await answer
         finally:
-            gone.cancel()
-            self._active -= 1
-            self._metrics.in_progress.set(self._active)
+            self._bodies.release(body)
 
     def _note(self, request_id: str, call: Call, status: int, code: str, started: float) -> None:
         seconds = time.perf_counter() - started
@@ -195,8 +183,3 @@ class Api:
             code=code,
             milliseconds=round(seconds * 1000, 1),
         )
-
-
-async def _disconnection(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,7 +1,8 @@
 """One call from end to end: from a request that was read to the answer that will be sent, without any HTTP server.
 
 The order is deliberate. The target is looked up first, for an operation that does not exist needs no secrets; then
-the signature is verified over the bytes, so that nobody without a key reaches the parser; then the body is parsed
+the signature is verified over the bytes, so that nobody without a key reaches the parser; then the key's rate is
+checked, which nobody else can use up; then the body is parsed
 and validated, the operation performed, and its result checked against the model.
 """
 
@@ -14,6 +15,7 @@ import structlog
 
 from recognizance.core.errors import InternalServerError, SerializationError, ServiceError
 from recognizance.wire import answers
+from recognizance.wire.body import ClientDisconnectedError
 from recognizance.wire.model import CONTENT_TYPE
 from recognizance.wire.parse import Parser
 from recognizance.wire.serialise import Serialiser
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from recognizance.governance.principal import Principal
     from recognizance.wire.answers import Answer
     from recognizance.wire.http import Request
+    from recognizance.wire.limiter import Limiter
     from recognizance.wire.model import Operation, ServiceModel
     from recognizance.wire.sigv4 import Verifier
 
@@ -63,16 +66,21 @@ class Endpoint:
     Args:
         model: The service.
         verifier: Verifies signatures.
+        limiter: Says how often each key may call.
         dispatch: Performs operations.
     """
 
-    def __init__(self, model: ServiceModel, verifier: Verifier, dispatch: Dispatch) -> None:
+    def __init__(self, model: ServiceModel, verifier: Verifier, limiter: Limiter, dispatch: Dispatch) -> None:
         self.model = model
-        self._verifier, self._dispatch = verifier, dispatch
+        self._verifier, self._limiter, self._dispatch = verifier, limiter, dispatch
         self._parser, self._validator, self._serialiser = Parser(model), Validator(model), Serialiser(model)
 
     def answer(self, request: Request, call: Call) -> Answer:
-        """Return the answer to a request, whatever happens, and note in the call who asked for what."""
+        """Return the answer to a request, whatever happens, and note in the call who asked for what.
+
+        Raises:
+            ClientDisconnectedError: The client left while another machine was waited for.
+        """
         with structlog.contextvars.bound_contextvars(request_id=request.id):
             return self._answer(request, call)
 
@@ -83,6 +91,8 @@ class Endpoint:
             if error.code == InternalServerError.code:
                 log.exception("operation failed", operation=call.operation)
             return answers.error(self.model, request.id, error)
+        except ClientDisconnectedError:
+            raise
         except Exception:  # the boundary: the log learns everything, the client only the request id
             log.exception("request failed", operation=call.operation)
             return answers.error(self.model, request.id, InternalServerError())
@@ -92,6 +102,7 @@ class Endpoint:
         call.operation = operation.name
         principal = self._verifier.verify(request)
         call.access_key_id = principal.access_key_id
+        self._limiter.take(principal.access_key_id)
         members = self._read(operation, request)
         result = self._dispatch(principal, request.id, operation.name, members)
         return self._serialiser.serialise(operation, result)

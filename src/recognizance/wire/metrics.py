@@ -10,35 +10,69 @@ from starlette.responses import Response
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+REASONS = ("queue_full", "queue_timeout", "objects", "rate", "memory", "connections", "slow_reader")
+"""Why requests and connections are turned away; docs/reference/http.md says what each means."""
+
+
 class Metrics:
     """The metrics of one application, in a registry of their own: two applications in one process do not mix.
 
     Attributes:
         registry: Where further metrics may be entered.
+        in_progress: Requests that are worked on.
+        waiting: Requests that wait for their turn.
+        remote: Requests that wait for another machine, by which.
+        queue_seconds: How long requests waited for their turn.
+        rejected: Requests and connections that were turned away, by reason.
+        held_bytes: How much request bodies take.
+        connections: Open connections.
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "recognizance_requests",
             "Requests answered, by operation and error code (OK for none).",
             ["operation", "code"],
-            registry=self.registry,
+            registry=registry,
         )
         self._seconds = Histogram(
             "recognizance_request_seconds",
             "Time from the request's head to its answer.",
             ["operation"],
             buckets=_BUCKETS,
-            registry=self.registry,
+            registry=registry,
         )
-        self.in_progress = Gauge(
-            "recognizance_requests_in_progress",
-            "Requests that are worked on or wait for a worker.",
-            registry=self.registry,
+        self.in_progress = Gauge("recognizance_requests_in_progress", "Requests that are worked on.", registry=registry)
+        self.waiting = Gauge("recognizance_requests_waiting", "Requests that wait for their turn.", registry=registry)
+        self.remote = Gauge(
+            "recognizance_requests_elsewhere",
+            "Requests that wait for another machine, by what they wait for.",
+            ["what"],
+            registry=registry,
         )
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        self.queue_seconds = Histogram(
+            "recognizance_queue_seconds",
+            "Time that requests waited for their turn, whether it came or not.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.rejected = Counter(
+            "recognizance_rejected",
+            "Requests and connections that were turned away because of a limit, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.held_bytes = Gauge(
+            "recognizance_bodies_bytes",
+            "Bytes of the request bodies that are arriving, waiting or worked on, small ones left out.",
+            registry=registry,
+        )
+        self.connections = Gauge("recognizance_connections", "Open connections.", registry=registry)
+        for reason in REASONS:
+            self.rejected.labels(reason)  # so that each is there from the start, as zero
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
 
     def observe(self, operation: str, code: str, seconds: float) -> None:
         """Count an answered request."""

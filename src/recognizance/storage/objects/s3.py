@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from recognizance.core import waiting
 from recognizance.core.errors import ImageTooLargeError, InvalidS3ObjectError, SetupError
 from recognizance.storage.objects.listing import list_s3
 
@@ -70,7 +71,7 @@ class S3ObjectStore:
                     connect_timeout=_CONNECT_SECONDS,
                     read_timeout=_READ_SECONDS,
                     retries={"mode": "standard", "total_max_attempts": 2},
-                    max_pool_connections=settings.max_concurrent_requests,
+                    max_pool_connections=settings.max_remote_waits,
                     # A machine that runs clients of this server may name the server in AWS_ENDPOINT_URL; pictures
                     # must not be looked for there.
                     ignore_configured_endpoint_urls=True,
@@ -89,14 +90,18 @@ class S3ObjectStore:
         if version is not None:
             arguments["VersionId"] = version
         try:
-            answer = self._client.get_object(**arguments)
-            with closing(answer["Body"]) as body:
-                if answer.get("ContentLength", 0) > limit:  # a chunked answer has no length
-                    raise ImageTooLargeError
-                return self._receive(body, limit)
+            with waiting.elsewhere("objects"):
+                return self._fetch(arguments, limit)
         except (ClientError, BotoCoreError, *_PARSING) as error:
             _log.info("s3.read_failed", bucket=bucket, cause=str(error))
             raise InvalidS3ObjectError from error
+
+    def _fetch(self, arguments: dict[str, Any], limit: int) -> bytes:
+        answer = self._client.get_object(**arguments)
+        with closing(answer["Body"]) as body:
+            if answer.get("ContentLength", 0) > limit:  # a chunked answer has no length
+                raise ImageTooLargeError
+            return self._receive(body, limit)
 
     def entries(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[Entry]:
         """Give a bucket's objects; see :class:`~recognizance.storage.objects.ListedObjectStore`."""
