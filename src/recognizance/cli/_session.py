@@ -92,9 +92,17 @@ class Session:
         Raises:
             ServiceError: Whatever the operation answers.
         """
-        self._validator.validate(service_model().operations[operation], request)
+        self.check(operation, **request)
         with self._files.named():
             return call(self.services, self.principal, new_id(), operation, request)
+
+    def check(self, operation: str, /, **request: Any) -> None:  # noqa: ANN401 - as above
+        """Return when the service model allows a request.
+
+        Raises:
+            ServiceError: It does not.
+        """
+        self._validator.validate(service_model().operations[operation], request)
 
     def perform(self, function: Callable[[Context, Any], T], operation: str, request: Mapping[str, Any]) -> T:
         """Perform what is no operation of the API, on a request of the form of one that is; see :meth:`call`."""

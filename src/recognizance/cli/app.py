@@ -17,7 +17,7 @@ COMMANDS = {
     "serve": "Serve the Rekognition API.",
     "keys": "Make, list and disable access keys.",
     "models": "List, install and examine the models.",
-    "collections": "List, create, describe and delete collections.",
+    "collections": "List, create, move, check and delete collections.",
     "backup": "Write the database and the key file to a backup, while servers go on.",
     "restore": "Restore a backup into an empty data folder, or check one.",
     "index": "Store the faces of a folder of pictures in a collection.",

@@ -137,7 +137,9 @@ class Table:
         except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
             if isinstance(error, FileNotFoundError):
                 raise SetupError(f"There is no file {self.path}.") from error
-            raise SetupError(f"{self.path} cannot be read as Parquet: {' '.join(str(error).split())}.") from error
+            raise SetupError(
+                f"{self.path} cannot be read as Parquet: {' '.join(str(error).split()).rstrip('.')}."
+            ) from error
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -1,19 +1,15 @@
-"""``recognizance collections``: the collections of a data folder."""
+"""Making, listing and deleting collections."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from recognizance.cli._options import Contract, Data, Json, Yes
 from recognizance.cli._output import confirm, console, messages, plain_errors, print_json
 from recognizance.cli._session import Session, open_session
+from recognizance.cli.collections.app import Name, app
 from recognizance.core.settings import load_settings
-
-app = typer.Typer(no_args_is_help=True, help="List, create, describe and delete collections.")
-
-Name = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's id.")]
 
 
 @app.command("list")
