@@ -23,7 +23,8 @@ Faces = Annotated[Path, typer.Argument(metavar="FILE.parquet", help="The table o
 def export_collection(name: Name, file: Faces, data: Data = None, json: Json = False) -> None:
     """Write a collection to Parquet files.
 
-    They are for other tools and other installations, and show one moment. Faces go into FILE.parquet; users, where there are any, into FILE.users.parquet beside it. Servers may go on.
+    They are for other tools and other installations, and show one moment; servers may go on. Faces go into
+    FILE.parquet; users, where there are any, into FILE.users.parquet beside it.
     """
     started = time.monotonic()
     with open_session(load_settings(data=data)) as session, bar(f"Exporting {name}") as progress:
