@@ -259,7 +259,7 @@ class ScanIndex:
         total = sum(len(one.ids) for one in old)
         sample = [one.vectors[rng.integers(0, len(one.ids), -(-SAMPLE * len(one.ids) // total))] for one in old]
         codebook = Codebook.train(np.concatenate(sample), len(self))
-        log.info("the codebook of a collection was trained anew", vectors=len(self), error=round(codebook.error, 4))
+        log.info("the codebook of a collection was trained anew", vectors=len(self), slack=round(codebook.slack, 3))
         for segment in old:
             ids, vectors = segment.rows()
             self._install([segment], [self._cache.write(ids, vectors, codebook)] if len(ids) else [])

@@ -40,7 +40,7 @@ def write(path: Path, segment: Segment) -> int:
             "dimensions": segment.vectors.shape[1],
             "codes": len(codes),
             "trained_on": segment.codes.codebook.trained_on,
-            "error": segment.codes.codebook.error,
+            "slack": segment.codes.codebook.slack,
         }
     )
     start = _MAGIC + _LENGTH.pack(len(header)) + header
@@ -75,7 +75,7 @@ def read(path: Path, checksum: int) -> Segment:
         header = _header(file)
         ids = np.fromfile(file, "<i8", header["rows"])
         codes = np.fromfile(file, np.uint8, header["codes"])
-    coded = Codes.from_bytes(codes, header["trained_on"], header["error"])
+    coded = Codes.from_bytes(codes, header["trained_on"], header["slack"])
     return _mapped(path, ids, coded, header["dimensions"])
 
 
