@@ -117,6 +117,14 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "data")
 
 
+@pytest.fixture
+def either_database(cli: Cli, database_kind: str, database_url: str) -> None:
+    """Run the module on both databases: on PostgreSQL the data folder's file of settings says so."""
+    if database_kind == "postgresql":
+        cli.data.mkdir(mode=0o700)
+        (cli.data / "recognizance.toml").write_text(f'database_url = "{database_url}"\n')
+
+
 @pytest.fixture(scope="session")
 def portraits() -> Path:
     """The folder of the demonstration pictures; the models of the contract core are installed too."""

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recognizance.core.settings import Settings
+from recognizance.core.settings import load_settings
 from recognizance.governance.keys import KeyStore
 from recognizance.storage.database import Database
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Program
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 
 def _secret(cli: Cli, access_key_id: str) -> str | None:
-    settings = Settings(data=cli.data)
+    settings = load_settings(data=cli.data)
     with closing(Database.open(settings.resolved_database_url)) as database:
         found = KeyStore(database, cli.data, account_id=settings.account_id).find(access_key_id)
     return found.secret if found else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Cli, Program
 
-pytestmark = pytest.mark.usefixtures("portraits")
+pytestmark = pytest.mark.usefixtures("portraits", "either_database")
 
 
 def _document(stream: IO[str] | None) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def test_keys_made_and_disabled_beside_a_running_server_count_at_once(program: P
             reader.create_collection(CollectionId="people")
 
 
+@pytest.mark.sqlite
 def test_the_first_start_shows_people_how_to_go_on(program: Program, cli: Cli) -> None:
     with program.start("serve", "--data", cli.data, "--port", "0") as process:
         try:
@@ -108,6 +109,7 @@ def test_the_first_start_shows_people_how_to_go_on(program: Program, cli: Cli) -
         assert line in said
 
 
+@pytest.mark.sqlite
 def test_a_port_that_is_taken_is_named_and_no_key_is_lost(program: Program, cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import requests
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from recognizance.core.errors import SetupError
 from recognizance.core.settings import unknown_variables
 from recognizance.governance import keyfile
-from recognizance.storage import migrate
-from recognizance.storage.database import Database
+from recognizance.storage.database import Database, shown_url
 from recognizance.vision.analyser import Analysers
 from recognizance.vision.contracts import NAMES, load_contract
 from recognizance.vision.models import ModelStore
@@ -177,27 +174,22 @@ def _data_folder(settings: Settings) -> Iterator[Check]:
 
 
 def _database(settings: Settings) -> Iterator[Check]:
-    try:
-        url = make_url(settings.resolved_database_url)
-    except ArgumentError:
-        yield Check("database", "fail", "database_url is no URL", "It looks like sqlite:////folder/file.db.")
-        return
-    shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+    url = settings.resolved_database_url
+    shown = shown_url(url)
+    if url.startswith("sqlite") and not Path(url.partition(":///")[2].partition("?")[0]).exists():
         yield Check("database", "ok", f"{shown}, which the first start will make")
         return
     try:
-        with closing(Database(settings.resolved_database_url)) as database, database.begin() as connection:
-            state = migrate.state(connection)
-    except (SetupError, SQLAlchemyError) as error:
-        cause = getattr(error, "orig", None) or error
-        yield Check("database", "fail", f"{shown} cannot be written to: {cause}", "Give it to this user.")
+        with closing(Database(url)) as database:
+            state = database.state()
+    except SetupError as error:
+        yield Check("database", "fail", shown, str(error))
         return
     match state:
         case "current":
             yield Check("database", "ok", f"{shown}, schema current")
         case "newer":
-            cure = "Use the version of Recognizance that last opened it, or another data folder."
+            cure = "Use the version of Recognizance that last opened it, or another database."
             yield Check("database", "fail", f"{shown} belongs to a newer version", cure)
         case _:
             yield Check("database", "ok", f"{shown}, whose schema the next start will bring up to date")

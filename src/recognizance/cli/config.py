@@ -6,8 +6,6 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from recognizance.cli._options import Contract, Data, Host, Json, Models, Port
 from recognizance.cli._output import console, messages, plain_errors, print_json
@@ -18,6 +16,7 @@ from recognizance.core.settings import (
     load_settings_and_origins,
     unknown_variables,
 )
+from recognizance.storage.database import shown_url
 
 app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
@@ -66,8 +65,5 @@ def _value(settings: Settings, name: str) -> Any:  # noqa: ANN401 - of each sett
     if isinstance(value, SecretStr):
         return "********"
     if name == "database_url" and value is not None:
-        try:
-            return make_url(value).render_as_string(hide_password=True)
-        except ArgumentError:
-            return "********"  # no URL, so nobody knows what of it is a password
+        return shown_url(value)
     return value
