@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 Kind = Literal["faces", "users"]
 
 _ROWS_AT_ONCE = 8192
-_REPOSITORIES: dict[Kind, ModuleType] = {"faces": faces, "users": users}
+REPOSITORIES: dict[Kind, ModuleType] = {"faces": faces, "users": users}
+"""The rows of each kind."""
 
 
 class Gallery:
@@ -85,12 +86,7 @@ class Gallery:
         if not entries or entries[-1][0] - self.revision != len(entries):
             self._reload(connection)
             return
-        changed_faces = sorted({subject for _, kind, subject in entries if kind == FACE})
-        changed_users = sorted({subject for _, kind, subject in entries if kind == USER})
-        # Whether a row still exists, and with what vector, is what the row says now: that may be newer than the log
-        # just read, and then the entry that says so changes nothing more.
-        _put(self.faces, changed_faces, faces.some_vectors(connection, changed_faces))
-        _put(self.users, changed_users, users.some_vectors(connection, changed_users))
+        put_changed(connection, entries, self.indexes)
         self._reached(entries[-1][0])
 
     def _reload(self, connection: Connection) -> None:
@@ -158,11 +154,11 @@ def source(
         kind: Which rows.
         on_rows: Told of every few rows that are read, how many.
     """
-    repository = _REPOSITORIES[kind]
+    repository = REPOSITORIES[kind]
 
     def part(rows: Sequence[tuple[int, bytes]]) -> Part:
         on_rows(len(rows))
-        return _part(rows)
+        return as_part(rows)
 
     def some(ids: NDArray[np.int64]) -> Iterator[Part]:
         for start in range(0, len(ids), _ROWS_AT_ONCE):
@@ -177,15 +173,28 @@ def source(
     )
 
 
-def _part(rows: Sequence[tuple[int, bytes]]) -> Part:
+def as_part(rows: Sequence[tuple[int, bytes]]) -> Part:
+    """Return at least one row's key and vector as an index takes them."""
     return np.array([pk for pk, _ in rows], np.int64), from_rows([vector for _, vector in rows])
+
+
+def put_changed(connection: Connection, entries: Sequence[tuple[int, int, int]], indexes: Mapping[Kind, Index]) -> None:
+    """Take over what entries of the log say has changed.
+
+    Whether a row still exists, and with what vector, is what the row says now: that may be newer than the log just
+    read, and then the entry that says so changes nothing more.
+    """
+    changed_faces = sorted({subject for _, kind, subject in entries if kind == FACE})
+    changed_users = sorted({subject for _, kind, subject in entries if kind == USER})
+    _put(indexes["faces"], changed_faces, faces.some_vectors(connection, changed_faces))
+    _put(indexes["users"], changed_users, users.some_vectors(connection, changed_users))
 
 
 def _put(index: Index, changed: Sequence[int], existing: Sequence[tuple[int, bytes]]) -> None:
     gone = set(changed) - {pk for pk, _ in existing}
     index.remove(sorted(gone))
     if existing:
-        index.add(*_part(existing))
+        index.add(*as_part(existing))
 
 
 def _apply(index: Index, vectors: Mapping[int, Vector | None]) -> None:

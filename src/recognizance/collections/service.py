@@ -18,7 +18,6 @@ from recognizance.collections import faces as face_rows
 from recognizance.collections import maintenance, tagging
 from recognizance.collections import users as user_rows
 from recognizance.collections.changes import Change, find
-from recognizance.collections.galleries import Galleries
 from recognizance.collections.maintenance import Progress, Verification, ignored
 from recognizance.collections.model import (
     Associations,
@@ -36,6 +35,7 @@ from recognizance.collections.model import (
 )
 from recognizance.collections.recall import Tally
 from recognizance.collections.search import Query, Target, check_contract, search
+from recognizance.collections.shared import open_galleries
 from recognizance.collections.upkeep import Upkeep
 from recognizance.core import clock
 from recognizance.core.errors import ResourceAlreadyExistsError, ResourceNotFoundError
@@ -76,7 +76,7 @@ class CollectionService:
         self._database = database
         self._analysers = analysers
         self._settings = settings
-        self._galleries = Galleries(database, settings)
+        self._galleries = open_galleries(database, settings)
         self._upkeep: Upkeep | None = None
         self._upkeep_lock = threading.Lock()
 

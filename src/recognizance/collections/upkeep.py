@@ -6,6 +6,7 @@ import time
 import structlog
 
 from recognizance.collections.galleries import Galleries
+from recognizance.core.errors import TemporarilyUnavailableError
 from recognizance.storage.database import Database
 from recognizance.storage.notifications import Listener
 from recognizance.storage.repositories import collections
@@ -50,6 +51,8 @@ class Upkeep:
                 self._listener.wait(_WAIT_SECONDS)
                 self._once()
                 trouble = False
+            except TemporarilyUnavailableError:  # whoever raised it has told the log
+                self._stopped.wait(_WAIT_SECONDS)
             except Exception as error:  # whatever it was, the next round may go well
                 if not trouble:
                     log.exception("the upkeep of collections failed and is tried again", error=str(error))

@@ -75,6 +75,7 @@ _PAGE_OF_USER = (
 _DELETE = table.delete().where(_c.pk.in_(_KEYS))
 _SET_USER = table.update().where(_c.pk.in_(_KEYS)).values(user_pk=sa.bindparam("user"))
 _CLEAR_USER = table.update().where(_c.user_pk == sa.bindparam("user")).values(user_pk=None)
+_NEWEST = sa.select(_c.pk, _c.vector).where(_IN_COLLECTION).order_by(_c.pk.desc()).limit(1)
 _SOME_VECTORS = sa.select(_c.pk, _c.vector).where(_c.pk.in_(_KEYS))
 _VECTORS_OF_USER = sa.select(_c.vector).where(_c.user_pk == sa.bindparam("user")).order_by(_c.pk)
 _COUNT_OF_USER = sa.select(sa.func.count()).where(_c.user_pk == sa.bindparam("user"))
@@ -162,6 +163,12 @@ def vectors_of_user(connection: Connection, user_pk: int) -> list[bytes]:
 def keys(connection: Connection, collection_pk: int) -> NDArray[np.int64]:
     """Return the keys of a collection's faces, ascending."""
     return _streams.integers(connection, sa.select(_c.pk).where(_c.collection_pk == collection_pk).order_by(_c.pk))
+
+
+def newest(connection: Connection, collection_pk: int) -> tuple[int, bytes] | None:
+    """Return the key and vector of the newest face of a collection, or None."""
+    row = connection.execute(_NEWEST, {"collection": collection_pk}).one_or_none()
+    return (row[0], row[1]) if row else None
 
 
 def all_vectors(connection: Connection, collection_pk: int, size: int) -> Iterator[Sequence[tuple[int, bytes]]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recognizance.collections.index.milvus.layout import Layout, search_parameters
 from recognizance.collections.index.milvus.server import MilvusServer
-from recognizance.collections.index.protocol import Hits
+from recognizance.collections.index.protocol import Hits, Part, Source
 from recognizance.collections.index.scoring import best, exact_scores, rounding
 
 MOST_HITS = 16_384
@@ -80,12 +80,14 @@ class MilvusIndex:
     @property
     def watermark(self) -> int:
         """The revision of the collection's log up to which Milvus holds everything; -1 where it is not known."""
-        mark = self._layout.marks.get(self._pk, self._layout.kind)
-        return -1 if mark is None else mark
+        return self._layout.marks.get(self._pk).get(self._layout.kind, -1)
 
     @watermark.setter
     def watermark(self, revision: int) -> None:
-        self._layout.marks.put(self._pk, self._layout.kind, revision)
+        self._layout.marks.put(self._pk, {self._layout.kind: revision})
+
+    def open(self) -> None:
+        """Do nothing: Milvus keeps what it has, the watermark too."""
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> None:
         """Add vectors; one whose id is there already takes the other's place."""
@@ -114,14 +116,67 @@ class MilvusIndex:
         self._layout.make()
         self._server.call("delete", self._layout.name, filter=self._mine)
 
-    def ids_between(self, after: int, last: int | None) -> set[int]:
-        """Return the ids greater than ``after`` and not greater than ``last``; None stands for infinity.
+    def reload(self, source: Source) -> None:
+        """Come to hold what a source has. Rows that are held already are taken to be the same in the source."""
+        after = 0
+        for ids, vectors in source.every():
+            self.make_equal(after, int(ids[-1]), ids, vectors)
+            after = int(ids[-1])
+        self.make_equal(after, None, *self.nothing())
 
-        At most :data:`MOST_HITS` are returned: that many may not be all.
+    def nothing(self) -> Part:
+        """Return no ids and no vectors."""
+        return np.empty(0, np.int64), np.empty((0, self._layout.dimensions), np.float16)
+
+    def make_equal(
+        self,
+        after: int,
+        last: int | None,
+        ids: NDArray[np.int64],
+        vectors: NDArray[np.floating],
+        *,
+        rewrite: bool = False,
+    ) -> tuple[int, int]:
+        """Hold these vectors, and no others, under the ids greater than ``after`` and not greater than ``last``.
+
+        Args:
+            after: Bounds the ids from below.
+            last: Bounds them from above; None is no bound.
+            ids: (n,) int64, all within the bounds.
+            vectors: (n, dimensions).
+            rewrite: Whether vectors are written that are there already.
+
+        Returns:
+            How many vectors were written, and how many removed.
         """
+        removed = 0
+        while True:
+            there = self._ids_between(after, last)
+            others = np.setdiff1d(there, ids)
+            self.remove(others.tolist())
+            removed += len(others)
+            if len(there) < MOST_HITS or not len(others):  # else there may be more
+                break
+        missing = np.ones(len(ids), bool) if rewrite else ~np.isin(ids, there)
+        self.add(ids[missing], vectors[missing])
+        return int(missing.sum()), removed
+
+    def _ids_between(self, after: int, last: int | None) -> NDArray[np.int64]:
+        """Return :data:`MOST_HITS` of the ids between these bounds, all where there are fewer."""
         upper = "" if last is None else f" and pk <= {last}"
         rows = self._query(f"{self._mine} and pk > {after}{upper}", fields=["pk"], limit=MOST_HITS)
-        return {int(row["pk"]) for row in rows}
+        return np.array([row["pk"] for row in rows], np.int64)
+
+    def get(self, ids: NDArray[np.int64]) -> Part:
+        """Return those of the ascending ids that are held, and their vectors."""
+        size = max(1, min(_IDS_AT_ONCE, _ANSWER_BYTES // (8 * self._layout.dimensions)))
+        held: dict[int, NDArray[np.float32]] = {}
+        for start in range(0, len(ids), size):
+            some = ", ".join(map(str, ids[start : start + size].tolist()))
+            for row in self._query(f"{self._mine} and pk in [{some}]", fields=["pk", "vector"]):
+                held[int(row["pk"])] = np.array(row["vector"], np.float32)
+        found = sorted(held)
+        return np.array(found, np.int64), self._matrix([held[one] for one in found]).astype(np.float16)
 
     def vectors(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Give the ids and vectors that Milvus holds, some at a time."""
@@ -142,11 +197,11 @@ class MilvusIndex:
     ) -> list[Hits]:
         """Find the vectors with the greatest dot product with each probe.
 
-        With ``exact`` every vector that Milvus holds is fetched and compared here.
+        With ``exact``, where the Milvus index does not compare every vector, all are fetched and compared here.
         """
         if probes.ndim != 2 or probes.shape[1] != self._layout.dimensions:
             raise ValueError(f"probes have shape {probes.shape}, not (k, {self._layout.dimensions})")
-        if exact:
+        if exact and self._server.index_type != "FLAT":
             return self._compare_all(probes, count, minimum)
         hits = [_NOTHING] * len(probes)
         open_ = list(range(len(probes)))
@@ -161,8 +216,21 @@ class MilvusIndex:
             open_, limit = again, min(MOST_HITS, limit * _WIDENING)
         return hits
 
+    def tend(self) -> None:
+        """Do nothing: Milvus looks after its indexes itself."""
+
+    def owned(self) -> bool:
+        """Return that this process may write: all take turns."""
+        return True
+
+    def compact(self) -> None:
+        """Ask Milvus to write its files anew, without what was removed. It goes on doing so after this returns."""
+        self._layout.make()
+        self._server.call("flush", self._layout.name)
+        self._server.call("compact", self._layout.name)
+
     def close(self) -> None:
-        """Let go of nothing: the connection is the server's."""
+        """Do nothing: the connection is the server's."""
 
     def _propose(self, probes: NDArray[np.float32], limit: int) -> list[_Candidates]:
         """Ask Milvus for the ``limit`` vectors nearest to each probe."""
@@ -218,7 +286,7 @@ class MilvusIndex:
         )
         return rows
 
-    def _matrix(self, vectors: list[list[float]]) -> NDArray[np.float32]:
+    def _matrix(self, vectors: Sequence[Any]) -> NDArray[np.float32]:
         return np.array(vectors, np.float32).reshape(len(vectors), self._layout.dimensions)
 
 

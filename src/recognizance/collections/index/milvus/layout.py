@@ -8,6 +8,7 @@ be any number of collections, where Milvus has limits for its own collections an
 One more Milvus collection holds the marks: up to which revision of its log each collection is there.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -55,6 +56,10 @@ def search_parameters(index_type: str, limit: int) -> dict[str, int]:
             return {}
 
 
+_NONE = (0.0, 0.0)
+"""The vector of what needs none: Milvus has no collection without vectors."""
+
+
 class Layout:
     """The Milvus collection that holds vectors of one kind and dimension. It is made when it is first needed.
 
@@ -75,8 +80,12 @@ class Layout:
     def make(self) -> None:
         """Make the Milvus collection if need be, and have Milvus load it."""
         index_type = self._server.index_type
-        more = {"num_partitions": PARTITIONS}
-        _make(self._server, self.name, self._fields, index_type=index_type, **more, **_MORE.get(index_type, {}))
+        more = {"num_partitions": PARTITIONS, **_MORE.get(index_type, {})}
+
+        def make() -> None:
+            _make(self._server, self.name, self._fields, index_type=index_type, **more)
+
+        self._server.once(self.name, make)
 
     def _fields(self, schema: Any, types: Any) -> None:  # noqa: ANN401 - pymilvus's
         schema.add_field("pk", types.INT64, is_primary=True)
@@ -92,41 +101,44 @@ class Marks:
         self._name = f"{_stem(server, installation)}_marks"
 
     def _make(self) -> None:
-        _make(self._server, self._name, _mark_fields, index_type="FLAT")
+        self._server.once(self._name, lambda: _make(self._server, self._name, _mark_fields, index_type="FLAT"))
 
-    def get(self, collection_pk: int, kind: Kind) -> int | None:
-        """Return the revision, -1 while it is being filled, or None where nothing was ever put."""
+    def get(self, collection_pk: int) -> dict[Kind, int]:
+        """Return the revisions of faces and of users; those that were never put are missing."""
         self._make()
-        rows = list(
-            self._server.call(
-                "query",
-                self._name,
-                filter=f"pk == {_key(collection_pk, kind)}",
-                output_fields=["revision"],
-                consistency_level="Strong",
-            )
+        rows = self._server.call(
+            "query",
+            self._name,
+            filter=f"collection == {collection_pk}",
+            output_fields=_MARK,
+            consistency_level="Strong",
         )
-        return int(rows[0]["revision"]) if rows else None
+        return {_kind(row): int(row["revision"]) for row in rows}
 
-    def put(self, collection_pk: int, kind: Kind, revision: int) -> None:
-        """Write the revision."""
+    def put(self, collection_pk: int, revisions: Mapping[Kind, int]) -> None:
+        """Write revisions."""
         self._make()
-        row = {"pk": _key(collection_pk, kind), "revision": revision, "nothing": [0.0, 0.0]}
-        self._server.call("upsert", self._name, [row])
+        rows = [
+            {"pk": 2 * collection_pk + (kind == "users"), "collection": collection_pk, "revision": one, "none": _NONE}
+            for kind, one in revisions.items()
+        ]
+        self._server.call("upsert", self._name, rows)
 
     def remove(self, collection_pk: int) -> None:
         """Forget a collection."""
         self._make()
-        keys = f"{_key(collection_pk, 'faces')}, {_key(collection_pk, 'users')}"
-        self._server.call("delete", self._name, filter=f"pk in [{keys}]")
+        self._server.call("delete", self._name, filter=f"collection == {collection_pk}")
 
-    def collections(self) -> set[int]:
-        """Return the keys of the collections that have, or may have, something in Milvus."""
+    def all(self) -> dict[int, dict[Kind, int]]:
+        """Return the revisions of every collection that has, or may have, something in Milvus."""
         self._make()
         pages = self._server.pages(
-            collection_name=self._name, filter="pk > 0", output_fields=["pk"], consistency_level="Strong"
+            collection_name=self._name, filter="pk > 0", output_fields=_MARK, consistency_level="Strong"
         )
-        return {int(row["pk"]) // 2 for page in pages for row in page}
+        found: dict[int, dict[Kind, int]] = {}
+        for row in itertools.chain.from_iterable(pages):
+            found.setdefault(int(row["collection"]), {})[_kind(row)] = int(row["revision"])
+        return found
 
 
 def erase(server: MilvusServer, installation: str, collection_pk: int) -> None:
@@ -144,20 +156,22 @@ def _stem(server: MilvusServer, installation: str) -> str:
     return f"{server.prefix}_{installation}_{server.index_type.lower()}"
 
 
-def _key(collection_pk: int, kind: Kind) -> int:
-    return 2 * collection_pk + (kind == "users")
+_MARK = ["pk", "collection", "revision"]
+
+
+def _kind(mark: Mapping[str, Any]) -> Kind:
+    return "users" if mark["pk"] % 2 else "faces"
 
 
 def _mark_fields(schema: Any, types: Any) -> None:  # noqa: ANN401 - pymilvus's
     schema.add_field("pk", types.INT64, is_primary=True)
+    schema.add_field("collection", types.INT64)
     schema.add_field("revision", types.INT64)
-    schema.add_field("nothing", types.FLOAT_VECTOR, dim=2)  # Milvus has no collection without vectors
+    schema.add_field("none", types.FLOAT_VECTOR, dim=len(_NONE))
 
 
 def _make(server: MilvusServer, name: str, fields: Fields, *, index_type: str, **named: object) -> None:
-    """Make a Milvus collection if need be, and have Milvus load it; once for each process and server."""
-    if server.knows(name):
-        return
+    """Make a Milvus collection if need be, and have Milvus load it."""
     if not server.call("has_collection", name):
         from pymilvus import DataType, MilvusClient
 
@@ -174,4 +188,3 @@ def _make(server: MilvusServer, name: str, fields: Fields, *, index_type: str, *
             if not server.call("has_collection", name):  # else another process was quicker
                 raise
     server.call("load_collection", name)
-    server.learn(name)

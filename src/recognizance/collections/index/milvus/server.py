@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,8 +28,11 @@ _PAUSE_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """What a call may take beyond its own time limit before it is given up: the client reconnects within a call."""
 
-_MISSING = 100
-"""Milvus's error code for a collection that does not exist (pymilvus.exceptions.ErrorCode)."""
+_MISSING = (100, 101)
+"""Milvus's error codes for a collection that does not exist, and one that is not loaded (pkg/util/merr/errors.go)."""
+
+_UNREACHABLE = 2
+"""The error code for a server that cannot be reached (pymilvus.client.types.Status)."""
 
 _OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 """Left alone, a connection that was refused for a while is tried again only every two minutes (gRPC, "Connection
@@ -36,7 +40,7 @@ Backoff Protocol")."""
 
 
 class MissingError(TemporarilyUnavailableError):
-    """Milvus has lost what was kept there: it is made again, from the database."""
+    """Milvus has lost a collection, or not loaded it: next time it is made or loaded before it is used."""
 
 
 class MilvusServer:
@@ -45,7 +49,11 @@ class MilvusServer:
     Args:
         settings: ``milvus_url`` and what belongs to it.
 
+    Raises:
+        SetupError: The package pymilvus is not installed.
+
     Attributes:
+        timeout: Seconds that a call may take.
         index_type: The type of Milvus index that vectors are kept in.
         prefix: What the names of everything that this installation keeps in Milvus begin with.
     """
@@ -53,10 +61,14 @@ class MilvusServer:
     def __init__(self, settings: Settings) -> None:
         if settings.milvus_url is None:
             raise SetupError("milvus_url is not set.")
+        if find_spec("pymilvus") is None:
+            raise SetupError(
+                'milvus_url is set, and the package pymilvus is not installed: pip install "recognizance[milvus]"'
+            )
         self._url = settings.milvus_url
         self._token = settings.milvus_token.get_secret_value() if settings.milvus_token else ""
         self._database = settings.milvus_database
-        self._timeout = settings.milvus_timeout_seconds
+        self.timeout = settings.milvus_timeout_seconds
         self.index_type = settings.milvus_index
         self.prefix = settings.milvus_prefix
         self._calls = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="milvus")
@@ -65,6 +77,7 @@ class MilvusServer:
         self._paused_until = 0.0
         self._answers = True
         self._known: set[str] = set()
+        self._making = threading.Lock()
 
     def __str__(self) -> str:
         return self._url
@@ -73,18 +86,17 @@ class MilvusServer:
         """Return the server's version.
 
         Raises:
-            SetupError: The package pymilvus is not installed.
             TemporarilyUnavailableError: Milvus does not answer.
         """
         return str(self.call("get_server_version"))
 
-    def knows(self, name: str) -> bool:
-        """Tell whether a Milvus collection was there when it was last looked for."""
-        return name in self._known
-
-    def learn(self, name: str) -> None:
-        """Remember that a Milvus collection is there, until Milvus says that one is not."""
-        self._known.add(name)
+    def once(self, name: str, make: Callable[[], None]) -> None:
+        """Make a Milvus collection, and never again until Milvus says that one is missing."""
+        if name not in self._known:
+            with self._making:
+                if name not in self._known:
+                    make()
+                    self._known.add(name)
 
     def call(self, method: str, *arguments: object, **named: object) -> Any:  # noqa: ANN401 - whatever the method gives
         """Call a method of pymilvus's client.
@@ -95,15 +107,14 @@ class MilvusServer:
             **named: Its named arguments; the time limit is added.
 
         Raises:
-            MissingError: The Milvus collection does not exist.
-            SetupError: The package pymilvus is not installed.
+            MissingError: The Milvus collection does not exist or is not loaded.
             TemporarilyUnavailableError: Milvus does not answer in time, or refuses.
         """
-        return self._bounded(lambda client: getattr(client, method)(*arguments, timeout=self._timeout, **named))
+        return self._bounded(lambda client: getattr(client, method)(*arguments, timeout=self.timeout, **named))
 
     def pages(self, **named: object) -> "Pages":
         """Open an iterator over the rows of a query; the arguments are those of ``MilvusClient.query_iterator``."""
-        return Pages(self, self._bounded(lambda client: client.query_iterator(timeout=self._timeout, **named)))
+        return Pages(self, self._bounded(lambda client: client.query_iterator(timeout=self.timeout, **named)))
 
     def close(self) -> None:
         """Close the connection."""
@@ -120,21 +131,30 @@ class MilvusServer:
         """
         if time.monotonic() < self._paused_until:
             raise TemporarilyUnavailableError
-        _import()
+        from grpc import RpcError
         from pymilvus.exceptions import MilvusException
+
+        # It prints the trace of every failed call beside raising it; one line of ours says more.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
         try:
             future: Future[Any] = self._calls.submit(lambda: action(self._opened()))
-            answer = future.result(self._timeout + _GRACE_SECONDS)
+            answer = future.result(self.timeout + _GRACE_SECONDS)
         except MilvusException as error:
-            if error.code == _MISSING:
+            if error.code in _MISSING:
                 self._known.clear()
                 raise MissingError from error
-            self._failed(error.message or str(error))
+            # A refusal comes at once, and need not be waited for; where pymilvus gave up, the code is gRPC's.
+            self._failed(
+                error.message or str(error), refused=error.code != _UNREACHABLE and isinstance(error.code, int)
+            )
+            raise TemporarilyUnavailableError from error
+        except RpcError as error:
+            self._failed(str(error.details()) if hasattr(error, "details") else str(error))
             raise TemporarilyUnavailableError from error
         except FutureTimeoutError as error:
             future.cancel()
-            self._failed(f"no answer within {self._timeout:g} s")
+            self._failed(f"no answer within {self.timeout:g} s")
             raise TemporarilyUnavailableError from error
         if not self._answers:
             self._answers = True
@@ -150,18 +170,19 @@ class MilvusServer:
                     self._url,
                     token=self._token,
                     db_name=self._database,
-                    timeout=self._timeout,
+                    timeout=self.timeout,
                     dedicated=True,
                     grpc_options=_OPTIONS,
                 )
             return self._client
 
-    def _failed(self, reason: str) -> None:
-        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+    def _failed(self, reason: str, *, refused: bool = False) -> None:
+        if not refused:
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS
         answered, self._answers = self._answers, False
         if answered:  # one line for each outage
             log.error(
-                "Milvus does not answer: faces are still stored, but searches fail until it does",
+                "Milvus does not answer as it should: faces are still stored, but searches fail until it does",
                 url=self._url,
                 reason=reason,
                 cure="see that Milvus runs at milvus_url and accepts milvus_token: recognizance doctor",
@@ -184,14 +205,3 @@ class Pages:
             self._iterator.close()
             raise StopIteration
         return page
-
-
-def _import() -> None:
-    try:
-        import pymilvus  # noqa: F401 - whether it is there
-    except ImportError as error:
-        raise SetupError(
-            'milvus_url is set, and the package pymilvus is not installed: pip install "recognizance[milvus]"'
-        ) from error
-    # It prints the trace of every failed call beside raising it; one line of ours says more.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
