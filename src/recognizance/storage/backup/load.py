@@ -231,7 +231,7 @@ def _copy(connection: Connection, shape: TableShape, table: TableEntry, rows: It
         "SELECT column_name, udt_name FROM information_schema.columns "
         "WHERE table_schema = current_schema() AND table_name = :table"
     )
-    types: dict[str, str] = dict(connection.execute(declared, {"table": table.name}).tuples().all())
+    types = {row[0]: row[1] for row in connection.execute(declared, {"table": table.name})}
     names = ", ".join(f'"{one.name}"' for one in shape.columns)
     statement = f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)'
     driver: Any = connection.connection.driver_connection

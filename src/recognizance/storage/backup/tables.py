@@ -70,9 +70,8 @@ def tables_of(revision: str) -> tuple[TableShape, ...]:
             upgrade(connection, revision)
             found = sa.MetaData()
             found.reflect(connection)
-            declared: dict[str, str] = dict(
-                connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).tuples().all()
-            )
+            tables = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+            declared = {row[0]: str(row[1]) for row in tables}
     finally:
         engine.dispose()
     return tuple(
