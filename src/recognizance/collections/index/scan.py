@@ -7,6 +7,7 @@ grown, :meth:`ScanIndex.tend` writes it into segments, while searches and change
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from recognizance.collections.index.gate import Gate
 from recognizance.collections.index.protocol import Hits, Part, Source
 from recognizance.collections.index.scanning import search_codes
 from recognizance.collections.index.segment import CAPACITY, Segment, merge
-from recognizance.collections.index.threads import scanners
+from recognizance.core.errors import SetupError
 
 log = structlog.get_logger(__name__)
 
@@ -73,12 +74,16 @@ class ScanIndex:
         self._tail = ExactIndex(dimensions)
         self._gate = Gate()
         self._writing = threading.RLock()  # held by whoever changes the index, the upkeep included
-        self._published = -1
+        self._tending = threading.Lock()  # held by whoever writes segments in the place of others
+        self._published = -1  # the revision up to which the segments hold everything
+        self._unpublished = False  # whether the cache has something else to be opened next than the segments
+        self._cleared = False
         self._purged_at = time.monotonic()
         self._looked_at = 0
 
     def __len__(self) -> int:
-        return len(self._tail) + sum(map(len, self._segments))
+        with self._writing:
+            return len(self._tail) + sum(map(len, self._segments))
 
     @property
     def segments(self) -> int:
@@ -87,7 +92,7 @@ class ScanIndex:
 
     def open(self) -> None:
         """Take over what the cache has."""
-        opened = self._cache.open(scanners())
+        opened = self._cache.open()
         if opened is not None:
             self._segments, self.watermark, self._published = opened.segments, opened.watermark, opened.watermark
 
@@ -154,14 +159,15 @@ class ScanIndex:
         """Write rows into segments of equal size, one while the next one's rows are read."""
         # A core scans a segment at a time: there should be some for each.
         number = max(-(-total // self._capacity), min(4, total // max(1, self._exact_up_to)), 1)
-        before = None
-        for ids, vectors in _chunks(parts, -(-total // number) or 1):
-            job = scanners().submit(self._cache.write, ids, vectors, codebook)
+        with ThreadPoolExecutor(1, thread_name_prefix="segments") as writer:
+            before = None
+            for ids, vectors in _chunks(parts, -(-total // number) or 1):
+                job = writer.submit(self._cache.write, ids, vectors, codebook)
+                if before:
+                    yield before.result()
+                before = job
             if before:
                 yield before.result()
-            before = job
-        if before:
-            yield before.result()
 
     # Searches
 
@@ -175,7 +181,8 @@ class ScanIndex:
             if not segments or not len(probes):
                 return in_tail
             if exact:
-                found = list(scanners().map(lambda one: one.search(probes, count, minimum), segments))
+                # In this thread: it takes seconds, and the others are for searches that take milliseconds.
+                found = [one.search(probes, count, minimum) for one in segments]
                 in_segments = [merge(list(parts), count) for parts in zip(*found, strict=True)]
             else:
                 in_segments, looked_at = search_codes(segments, probes, count, minimum)
@@ -193,25 +200,59 @@ class ScanIndex:
 
     def tend(self) -> None:
         """Do what has become due: write the tail into segments, rewrite those with deleted rows, train anew."""
-        grown = len(self._tail) > (self._tail_up_to if self._segments else self._exact_up_to)
-        if not grown and not self._segments:
-            return
-        if not self._cache.own():
-            self._adopt()
-            return
+        with self._tending:
+            grown = len(self._tail) > (self._tail_up_to if self._segments else self._exact_up_to)
+            if not grown and not self._segments:
+                # What could not be opened, or belongs to another state of the database, holds vectors all the same.
+                self._cleared = self._cleared or self._cache.clear()
+            elif not self._cache.own():
+                # That is worth the trouble once the tail has grown, or while there are segments in memory.
+                adopted = (grown or not all(one.name for one in self._segments)) and self._adopt()
+                if not adopted and len(self._tail) > _GROWTH * max(self._tail_up_to, self._exact_up_to):
+                    self._renew(())
+            elif self._cache.failing:
+                if grown:
+                    self._renew(())  # in memory: codes take a quarter of the room, and are faster
+            else:
+                self._tend(grown=grown)
+
+    def _tend(self, *, grown: bool) -> None:
+        self._keep()
         if self._segments and len(self) >= _GROWTH * min(one.codes.codebook.trained_on for one in self._segments):
             self._retrain()
         purge = time.monotonic() - self._purged_at > self._purge_after and any(map(_has_hidden, self._segments))
         if grown or purge or self.watermark > self._published + self._tail_up_to:
             self._renew(self._worn(purge=purge))
 
+    def _keep(self) -> None:
+        """Write the segments that have no file: others wrote here before, or it failed. Publish what was not yet."""
+        lost = [one for one in self._segments if not self._cache.has(one)]
+        if lost and self._adopt():
+            return
+        for segment in lost:
+            # Rows that were deleted may not be written again.
+            rows, codebook = segment.rows(), segment.codes.codebook
+            kept = self._cache.write(*rows, codebook) if _has_hidden(segment) else self._cache.keep(segment)
+            if kept is None or kept.name is None:
+                return
+            self._install([segment], [kept])
+        if self._unpublished:
+            self._publish(self._published)
+
     def owned(self) -> bool:
         """Return whether this process is the one that writes the cache."""
         return self._cache.own()
 
     def compact(self) -> None:
-        """Write everything anew, without the rows that were deleted."""
-        self._renew(self._segments)
+        """Write everything anew, without the rows that were deleted.
+
+        Raises:
+            SetupError: It cannot be written; what was deleted is still in the files.
+        """
+        with self._tending:
+            self._renew(self._segments)
+            if self._unpublished if self._segments else not self._cleared:
+                raise SetupError("The cache in the data folder cannot be written. Make room on the disk and try again.")
 
     def _worn(self, *, purge: bool) -> tuple[Segment, ...]:
         """Return the segments that are to be written anew: small ones, and if so wanted those with hidden rows."""
@@ -227,16 +268,27 @@ class ScanIndex:
         if len(ids) + sum(map(len, old)) <= self._exact_up_to and len(old) == len(self._segments):
             self._dissolve()
             return
-        tail = [(ids, vectors.astype(np.float16))]
+        tail: Part | None = (ids, vectors.astype(np.float16))
         for start in range(0, max(1, len(old)), _SEGMENTS_AT_ONCE):
-            some = old[start : start + _SEGMENTS_AT_ONCE]
-            rows = _sorted([*tail, *(one.rows() for one in some)])
-            if len(rows[0]):
-                self._install(some, tuple(self._written([rows], len(rows[0]), self._codebook(*rows))))
-            tail = []
+            if not self._merge(old[start : start + _SEGMENTS_AT_ONCE], tail):
+                return
+            tail = None
         self._publish(watermark)
-        if any(map(_has_hidden, old)):
+        if not self._unpublished and any(map(_has_hidden, old)):
             self._purged_at = time.monotonic()
+
+    def _merge(self, some: Sequence[Segment], tail: Part | None) -> bool:
+        """Write some segments and rows of the tail into new segments; return False if they stay as they are."""
+        rows = _sorted([*([tail] if tail else []), *(one.rows() for one in some)])
+        new = tuple(self._written([rows], len(rows[0]), self._codebook(*rows))) if len(rows[0]) else ()
+        if any(map(self._cache.has, some)) and not all(map(self._cache.has, new)):
+            # What is in files need not come into memory because no others can be written.
+            self._cache.discard(new)
+            if tail and len(tail[0]):
+                self._merge((), tail)
+            return False
+        self._install(some, new)
+        return True
 
     def _dissolve(self) -> None:
         """Take the rows of all segments back into the tail: they are few enough."""
@@ -244,8 +296,8 @@ class ScanIndex:
             for segment in self._segments:
                 self._tail.add(*segment.rows())
             self._segments = ()
-        self._cache.clear()
-        self._published = -1
+        self._published, self._unpublished = -1, False
+        self._cleared = self._cache.clear()
 
     def _codebook(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> Codebook:
         if self._segments:
@@ -262,39 +314,50 @@ class ScanIndex:
         log.info("the codebook of a collection was trained anew", vectors=len(self), slack=round(codebook.slack, 3))
         for segment in old:
             ids, vectors = segment.rows()
-            self._install([segment], [self._cache.write(ids, vectors, codebook)] if len(ids) else [])
+            new = [self._cache.write(ids, vectors, codebook)] if len(ids) else []
+            if self._cache.has(segment) and not all(map(self._cache.has, new)):
+                return  # as above
+            self._install([segment], new)
         self._publish(self._published)
 
-    def _adopt(self) -> None:
-        """Take over what the process that writes the cache has published, once this one's tail has grown."""
-        if len(self._tail) <= self._tail_up_to or not self._published < self._cache.published() <= self.watermark:
-            return
-        opened = self._cache.open(scanners())
-        if opened is not None and opened.watermark <= self.watermark:
-            self._install(self._segments, opened.segments)
-            self._published = opened.watermark
+    def _adopt(self) -> bool:
+        """Take over what another process has published, if it is newer; return whether it was."""
+        if not self._published < self._cache.published() <= self.watermark:
+            return False
+        opened = self._cache.open()
+        if opened is None or opened.watermark > self.watermark:
+            return False
+        self._install(self._segments, opened.segments)
+        self._published, self._unpublished = opened.watermark, False
+        return True
 
     def _install(self, old: Sequence[Segment], new: Sequence[Segment]) -> None:
-        """Put new segments in the place of old ones that had all their rows, but for what has changed meanwhile.
+        """Put new segments in the place of old ones.
 
-        What is held now is the truth: a row of a new segment stays hidden unless an old segment or the tail still has
-        it, the tail with the same vector. What a segment has now the tail need not have any more.
+        What is held now is the truth: a row of a new segment is hidden unless an old segment or the tail still has it,
+        the tail with the same vector. What a new segment has the tail need not have any more; and what no new segment
+        has, because others published it before this process had it, goes to the tail.
         """
         with self._writing:
-            held = [one.ids[one.alive] for one in old]
             ids, vectors = _sorted([self._tail.items()])
             for segment in new:
-                same = _same(segment, ids, vectors)
-                segment.hide(np.setdiff1d(segment.ids, np.concatenate([*held, same])))
+                shown = _same(segment, ids, vectors, np.ones(len(ids), bool))
+                for one in old:
+                    # Of two files the later one is no older in any row; but what is in memory may be newer than both.
+                    shown |= _common(segment, one) if one.name else _same(segment, one.ids, one.vectors, one.alive)
+                segment.hide_all_but(shown)
+            left = [_left(one, new) for one in old]
             with self._gate.changing():
                 self._segments = (*(one for one in self._segments if one not in old), *new)
                 for segment in new:
                     self._tail.remove(segment.ids[segment.alive].tolist())
+                for ids, vectors in left:
+                    self._tail.add(ids, vectors)
+            self._unpublished = True
 
     def _publish(self, watermark: int) -> None:
-        if watermark >= 0:
-            self._cache.publish(watermark, self._segments)
-            self._published = watermark
+        self._published = watermark
+        self._unpublished = watermark < 0 or not self._cache.publish(watermark, self._segments)
 
 
 def _has_hidden(segment: Segment) -> bool:
@@ -326,8 +389,34 @@ def _sorted(parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]]) -> tuple[ND
     return ids[order], vectors[order]
 
 
-def _same(segment: Segment, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return which of these ascending ids a segment has with the same vector."""
-    both, mine, theirs = np.intersect1d(segment.ids, ids, assume_unique=True, return_indices=True)
-    equal: NDArray[np.bool_] = (segment.vectors[mine] == vectors[theirs]).all(axis=1)
-    return both[equal]
+def _common(segment: Segment, other: Segment) -> NDArray[np.bool_]:
+    """Return which rows of a segment, (n,) bool, another one shows too."""
+    return _places(segment.ids, other.ids, other.alive)[1]
+
+
+def _same(
+    segment: Segment, ids: NDArray[np.int64], vectors: NDArray[np.floating], alive: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which rows of a segment, (n,) bool, are among others, ids ascending, with the same vector."""
+    places, shown = _places(segment.ids, ids, alive)
+    rows = np.flatnonzero(shown)
+    shown[rows] = (segment.vectors[rows] == vectors[places[rows]]).all(axis=1)
+    return shown
+
+
+def _places(
+    ids: NDArray[np.int64], others: NDArray[np.int64], alive: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return where each id would be among others, all ascending, and whether it is there and alive."""
+    if not len(others):
+        return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
+    places = np.minimum(np.searchsorted(others, ids), len(others) - 1)
+    return places, (others[places] == ids) & alive[places]
+
+
+def _left(segment: Segment, new: Sequence[Segment]) -> Part:
+    """Return the rows that a segment shows and none of the new ones does."""
+    rows = segment.alive.copy()
+    for one in new:
+        rows &= ~_common(segment, one)
+    return segment.ids[rows], segment.vectors[rows]

@@ -1,7 +1,8 @@
 """Searching segments: their codes propose rows, whose vectors are then scored exactly."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from recognizance.collections.index.protocol import Hits
 from recognizance.collections.index.segment import Candidates, Segment, longest, merge, score
 from recognizance.collections.index.threads import scanners
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def candidates(count: int, total: int) -> int:
     """Return how many rows are scored exactly, those with the best codes, to find the ``count`` best of ``total``.
@@ -17,7 +21,8 @@ def candidates(count: int, total: int) -> int:
     Fitted to what it took to find 99 of 100 on a gallery without any clusters to speak of, the hardest there is, and
     999 of 1000 on one of real embeddings: docs/explanation/search.md has the measurements.
     """
-    return max(200, count, math.ceil(300 * float(count) ** 0.6 * (total / 1e6) ** 0.3))
+    fitted: float = 300 * count**0.6 * (total / 1e6) ** 0.3
+    return max(200, count, math.ceil(fitted))
 
 
 def search_codes(
@@ -35,18 +40,22 @@ def search_codes(
         # Twice a segment's share of the best rows, for what was stored together often belongs together.
         return segment.scan(probes, 2 * wanted * len(segment) // max(1, total) + 100)
 
-    proposed = [scan(segments[0])] if len(segments) == 1 else list(scanners().map(scan, segments))
-    hits, looked_at = [], 0
-    for number, probe in enumerate(probes):
+    def refine(number: int) -> tuple[Hits, int]:
         mine = [(one.scores[number], one.rows[number]) for one in proposed]
-        ids, vectors = _chosen(segments, mine, wanted, float(minimum[number]))
-        looked_at += len(ids)
-        if len(ids):
-            rounded, norm = vectors @ probe, longest(vectors)
-            hits.append(score(probe, ids, vectors, rounded, norm, count, float(minimum[number])))
-        else:
-            hits.append(merge([], count))
-    return hits, looked_at
+        probe, least = probes[number], float(minimum[number])
+        ids, vectors = _chosen(segments, mine, wanted, least)
+        if not len(ids):
+            return merge([], count), 0
+        return score(probe, ids, vectors, vectors @ probe, longest(vectors), count, least), len(ids)
+
+    proposed = list(_each(scan, segments))
+    refined = list(_each(refine, range(len(probes))))
+    return [hits for hits, _ in refined], sum(looked_at for _, looked_at in refined)
+
+
+def _each(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Call a function for each item, on all cores if there are several."""
+    return map(function, items) if len(items) == 1 else scanners().map(function, items)
 
 
 def _chosen(

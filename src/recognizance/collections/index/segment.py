@@ -39,6 +39,7 @@ class Segment:
         vectors: (n, d) float16, in memory or mapped from a file.
         mapping: The file's mapping, if that is where the vectors are.
         name: The file's name, None for a segment that is only in memory.
+        checksum: The file's CRC-32.
 
     Attributes:
         ids: As above.
@@ -46,6 +47,7 @@ class Segment:
         vectors: As above.
         codes: As above.
         name: As above.
+        checksum: As above.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class Segment:
         *,
         mapping: mmap.mmap | None = None,
         name: str | None = None,
+        checksum: int = 0,
     ) -> None:
         self.ids = ids
         self.alive = np.ones(len(ids), bool)
         self.vectors = vectors
         self.codes = codes
-        self.name = name
+        self.name, self.checksum = name, checksum
         self._mapping = mapping
         self._hidden = 0
 
@@ -93,6 +96,11 @@ class Segment:
         self.alive[rows] = False
         self._hidden += len(rows)
 
+    def hide_all_but(self, shown: NDArray[np.bool_]) -> None:
+        """Show exactly these (n,) rows."""
+        self.alive = shown
+        self._hidden = len(self.ids) - int(np.count_nonzero(shown))
+
     def rows(self) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Return copies of the ids and vectors of the rows that are not hidden."""
         ids = self.ids[self.alive]
@@ -103,6 +111,10 @@ class Segment:
         # Hidden rows take up places, so as many more are asked for.
         wanted = min(count + self._hidden, len(self.ids))
         scores, rows = self.codes.search(probes, wanted)
+        # Where faiss finds fewer than asked for (those that score nothing at all are left out) it says row -1.
+        nothing = rows < 0
+        if nothing.any():
+            scores[nothing], rows[nothing] = -np.inf, 0
         if self._hidden:
             scores[~self.alive[rows]] = -np.inf
         return Candidates(scores, rows)

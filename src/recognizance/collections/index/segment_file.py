@@ -5,11 +5,11 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt
 
 from recognizance.collections.index.codes import Codes
 from recognizance.collections.index.segment import Segment
@@ -24,6 +24,16 @@ class DamagedFileError(Exception):
     """A file of the cache is not what was written."""
 
 
+class _Header(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    rows: NonNegativeInt
+    dimensions: PositiveInt
+    codes: NonNegativeInt
+    trained_on: PositiveInt
+    slack: FiniteFloat
+
+
 def write(path: Path, segment: Segment) -> int:
     """Write a segment and see to it that it is on the disk; return the CRC-32 of the file.
 
@@ -34,14 +44,16 @@ def write(path: Path, segment: Segment) -> int:
         OSError: It cannot be written; no file is left.
     """
     codes = segment.codes.to_bytes()
-    header = orjson.dumps(
-        {
-            "rows": len(segment.ids),
-            "dimensions": segment.vectors.shape[1],
-            "codes": len(codes),
-            "trained_on": segment.codes.codebook.trained_on,
-            "slack": segment.codes.codebook.slack,
-        }
+    header = (
+        _Header(
+            rows=len(segment.ids),
+            dimensions=segment.vectors.shape[1],
+            codes=len(codes),
+            trained_on=segment.codes.codebook.trained_on,
+            slack=segment.codes.codebook.slack,
+        )
+        .model_dump_json()
+        .encode()
     )
     start = _MAGIC + _LENGTH.pack(len(header)) + header
     gap = -(len(start) + segment.ids.nbytes + codes.nbytes) % _PAGE
@@ -61,8 +73,13 @@ def write(path: Path, segment: Segment) -> int:
     return checksum
 
 
-def read(path: Path, checksum: int) -> Segment:
+def read(path: Path, checksum: int, dimensions: int) -> Segment:
     """Open a segment's file; its vectors stay in the file.
+
+    Args:
+        path: The file.
+        checksum: What :func:`write` returned.
+        dimensions: Length of its vectors.
 
     Raises:
         DamagedFileError: The file is not what was written.
@@ -70,38 +87,44 @@ def read(path: Path, checksum: int) -> Segment:
     """
     with path.open("rb") as file:
         if _checksum(file) != checksum:
-            raise DamagedFileError(f"{path} has changed since it was written")
+            raise DamagedFileError(f"{path.name} has changed since it was written")
         file.seek(0)
-        header = _header(file)
-        ids = np.fromfile(file, "<i8", header["rows"])
-        codes = np.fromfile(file, np.uint8, header["codes"])
-    coded = Codes.from_bytes(codes, header["trained_on"], header["slack"])
-    return _mapped(path, ids, coded, header["dimensions"])
+        try:
+            header = _header(file)
+            if header.dimensions != dimensions:
+                raise DamagedFileError(f"{path.name} has vectors of another length")
+            ids = np.fromfile(file, "<i8", header.rows)
+            codes = Codes.from_bytes(np.fromfile(file, np.uint8, header.codes), header.trained_on, header.slack)
+            if not len(ids) == len(codes) == header.rows:
+                raise DamagedFileError(f"{path.name} has another number of rows than it says")
+            return _mapped(path, ids, codes, dimensions, checksum)
+        except (ValueError, RuntimeError, struct.error) as error:  # whoever wrote that knew the checksum
+            raise DamagedFileError(f"{path.name} is no segment: {error}") from error
 
 
-def map_vectors(path: Path, segment: Segment) -> Segment:
+def map_vectors(path: Path, segment: Segment, checksum: int) -> Segment:
     """Return a segment that was just written, with its vectors in the file instead of in memory.
 
     Raises:
         OSError: The file cannot be read.
     """
-    return _mapped(path, segment.ids, segment.codes, segment.vectors.shape[1])
+    return _mapped(path, segment.ids, segment.codes, segment.vectors.shape[1], checksum)
 
 
-def _mapped(path: Path, ids: NDArray[np.int64], codes: Codes, dimensions: int) -> Segment:
+def _mapped(path: Path, ids: NDArray[np.int64], codes: Codes, dimensions: int, checksum: int) -> Segment:
     with path.open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     count = len(ids) * dimensions  # they end the file
     vectors: NDArray[np.float16] = np.frombuffer(mapping, "<f2", count, len(mapping) - 2 * count)
-    return Segment(ids, codes, vectors.reshape(len(ids), dimensions), mapping=mapping, name=path.name)
+    shaped = vectors.reshape(len(ids), dimensions)
+    return Segment(ids, codes, shaped, mapping=mapping, name=path.name, checksum=checksum)
 
 
-def _header(file: BinaryIO) -> dict[str, Any]:
+def _header(file: BinaryIO) -> _Header:
     if file.read(len(_MAGIC)) != _MAGIC:
         raise DamagedFileError("the file is of another version of the program")
     (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-    header: dict[str, Any] = orjson.loads(file.read(length))
-    return header
+    return _Header.model_validate_json(file.read(length))
 
 
 def _checksum(file: BinaryIO) -> int:
