@@ -10,7 +10,7 @@ from starlette.responses import Response
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-REASONS = ("queue_full", "queue_timeout", "objects", "rate", "memory", "connections", "slow_reader")
+REASONS = ("queue_full", "queue_timeout", "objects", "vectors", "rate", "memory", "connections", "slow_reader")
 """Why requests and connections are turned away; docs/reference/http.md says what each means."""
 
 

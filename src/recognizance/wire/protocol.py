@@ -14,6 +14,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from recognizance.wire.connections import Connections
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -43,6 +45,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_deadline: asyncio.TimerHandle | None = None
         self._in_message = False
         self._replaying = False
+        self._answering: RequestResponseCycle | None = None
         self._answers = 0
         self._answer_deadline: asyncio.TimerHandle | None = None
 
@@ -53,8 +56,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._connections.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks, and tell whoever works on an answer."""
         self._head_complete()
+        if self._answering is not None and not self._answering.response_complete:
+            # uvicorn tells the request that arrived last, which need not be the one that is being answered.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         if self._answer_deadline is not None:
             self._answer_deadline.cancel()
         self._connections.closed(self)
@@ -78,6 +85,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_message = True
         self._head_complete()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """Count anew: bodies have limits of their own, and what comes behind this piece may be trailers."""
@@ -94,9 +103,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the client: to read the answer, and to ask something else."""
-        super().on_response_complete()
-        if not self.pipeline:
+        if self.pipeline:
+            self._answering, _ = self.pipeline[-1]
+        else:
             self._connections.clients_turn(self)
+        super().on_response_complete()
         self._answers += 1
         self._await_reader()
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _REMOTES: tuple[Remote, ...] = get_args(waiting.Remote)
-_FULL = {"objects": "S3 download limit exceeded."}
-"""What Rekognition's guide answers where it cannot fetch any more pictures."""
+_FULL: dict[Remote, str] = {"objects": "S3 download limit exceeded.", "vectors": "Provisioned Rate exceeded"}
+"""What Rekognition's guide answers where it cannot fetch any more pictures, and where it cannot do any more at all."""
 
 
 class Turns:
