@@ -100,11 +100,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks that keep a test from running twice."""
+    """Declare the marks of tests that use databases."""
     config.addinivalue_line(
         "markers", "sqlite: runs on SQLite alone, for its subject is SQLite's file or nothing that the database does"
     )
     config.addinivalue_line("markers", "postgresql: runs on PostgreSQL alone, for its subject is the server")
+    config.addinivalue_line("markers", "without_tables: the databases of the test have no tables yet")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -126,15 +127,16 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 def new_database(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Return the URL of one more database of the test's own.
 
-    On PostgreSQL it has the tables of this version; on SQLite it is not made yet. The first SQLite file lies where the
-    data folder ``tmp_path / "data"`` has it by default.
+    On PostgreSQL it has the tables of this version, unless the test is marked ``without_tables``; on SQLite it is not
+    made yet. The first SQLite file lies where the data folder ``tmp_path / "data"`` has it by default.
     """
+    empty = request.node.get_closest_marker("without_tables") is not None
     made: list[str] = []
     server: PostgreSQL | None = request.getfixturevalue("postgresql") if database_kind == "postgresql" else None
 
     def make() -> str:
         folder = f"data-{len(made)}" if made else "data"
-        made.append(server.create() if server else f"sqlite:///{tmp_path / folder / 'recognizance.db'}")
+        made.append(server.create(empty=empty) if server else f"sqlite:///{tmp_path / folder / 'recognizance.db'}")
         return made[-1]
 
     yield make

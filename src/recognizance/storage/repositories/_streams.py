@@ -24,7 +24,7 @@ def _text(connection: Connection, statement: "sa.Select[Any]") -> str:
     return str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
 
 
-def integers(connection: Connection, statement: "sa.Select[tuple[int]]") -> NDArray[np.int64]:
+def integers(connection: Connection, statement: "sa.Select[Any]") -> NDArray[np.int64]:
     """Return the result of a statement that selects one BIGINT, never NULL, and has integers as its parameters."""
     text = _text(connection, statement)
     with driver(connection, text) as own:
@@ -36,9 +36,7 @@ def integers(connection: Connection, statement: "sa.Select[tuple[int]]") -> NDAr
     return rows["value"].astype(np.int64)
 
 
-def pairs(
-    connection: Connection, statement: "sa.Select[tuple[int, bytes]]", size: int
-) -> Iterator[list[tuple[int, bytes]]]:
+def pairs(connection: Connection, statement: "sa.Select[Any]", size: int) -> Iterator[list[tuple[int, bytes]]]:
     """Give the result of a statement that selects a key and a vector, ``size`` rows at a time; see :func:`rows`."""
     return rows(connection, statement, size)
 
