@@ -66,3 +66,43 @@ def faces(
         print_json(report.to_json())
     else:
         report.print(console())
+
+
+@app.command()
+@plain_errors
+def search(
+    faces: Annotated[int, typer.Option(min=100, metavar="N", help="Faces in the gallery.")] = 1_000_000,
+    dim: Annotated[int, typer.Option(min=8, max=4096, metavar="D", help="Dimensions of the made-up embeddings.")] = 128,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Real embeddings to search among, with people made up like them as far as they do not suffice: a "
+            "numpy .npz with `embeddings`, `levels` (impostor levels) and `people`.",
+            show_default=False,
+        ),
+    ] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Measure others too, in turns.")] = False,
+    probes: Annotated[int, typer.Option(min=10, metavar="N", help="Faces to search for, at most.")] = 200,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, metavar="N", help="How long to measure each figure, at least.")
+    ] = 10.0,
+    build_seconds: Annotated[
+        float, typer.Option(min=1, metavar="N", help="The most that building a peer's graph may take.")
+    ] = 600.0,
+    json: Json = False,
+) -> None:
+    """Measure how fast and how completely a collection of a given size is searched.
+
+    Peers are numpy, faiss-flat, faiss-hnsw, usearch, pgvector and pgvector-hnsw. It works in a folder of its own, which
+    it deletes; ten million faces need 6 GB. For figures to quote, let nothing else run on the machine.
+    """
+    from recognizance.cli.bench.search.peers import PEERS
+    from recognizance.cli.bench.search.run import Plan, measure
+
+    plan = Plan(faces, dim, embeddings, tuple(PEERS) if peers else (), probes, seconds, build_seconds)
+    report = measure(plan, messages().print)
+    if json:
+        print_json(report.to_json())
+    else:
+        report.print(console())

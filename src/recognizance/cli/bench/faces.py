@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from platformdirs import user_cache_path
 
 from recognizance.cli._server import running_server
 from recognizance.cli._session import open_session
@@ -16,6 +12,7 @@ from recognizance.cli.bench import indexing, peer
 from recognizance.cli.bench.machine import Setup, cores
 from recognizance.cli.bench.pipeline import Pipeline
 from recognizance.cli.bench.report import FacesReport, HundredFaces, PeerFigures, Pictures, Rates
+from recognizance.cli.bench.scratch import scratch_folder
 from recognizance.cli.bench.server import Client
 from recognizance.cli.bench.timing import Rate
 from recognizance.cli.bench.workload import make_workload
@@ -25,6 +22,7 @@ from recognizance.vision.image import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from recognizance.cli._session import Session
     from recognizance.cli.bench.server import Overhead
@@ -105,16 +103,10 @@ def measure(settings: Settings, plan: Plan, say: Callable[[str], None]) -> Faces
 
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[tuple[Path, Settings]]:
-    """Give an empty folder, and settings with a data folder in it.
-
-    It lies in the user's cache and not where temporary files lie: that is memory on many machines, and what is
-    committed to memory is committed too fast.
-    """
-    parent = user_cache_path("recognizance") / "bench"
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=parent) as folder:
-        changes = {"data": Path(folder) / "data", "database_url": None, "buckets_folder": None, "s3_endpoint_url": None}
-        yield Path(folder), settings.model_copy(update=changes)
+    """Give an empty folder, and settings with a data folder in it."""
+    with scratch_folder() as folder:
+        changes = {"data": folder / "data", "database_url": None, "buckets_folder": None, "s3_endpoint_url": None}
+        yield folder, settings.model_copy(update=changes)
 
 
 def _count(pipeline: Pipeline, workload: Workload) -> Pictures:

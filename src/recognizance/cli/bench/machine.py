@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from recognizance.vision.contracts import Contract
     from recognizance.vision.runtime import Runtime
 
@@ -54,8 +56,13 @@ class Setup:
     @classmethod
     def of(cls, contract: Contract, runtime: Runtime) -> Self:
         """Describe a contract's networks in this runtime on this machine."""
-        cpu = Cpu(_cpu_model() or platform.processor() or platform.machine(), cores())
-        return cls(contract.name, contract.version, runtime.name, runtime.precision, runtime.threads, cpu, _versions())
+        versions = installed_versions(_PACKAGES)
+        return cls(contract.name, contract.version, runtime.name, runtime.precision, runtime.threads, cpu(), versions)
+
+
+def cpu() -> Cpu:
+    """Describe this machine's processor."""
+    return Cpu(_cpu_model() or platform.processor() or platform.machine(), cores())
 
 
 def cores() -> int:
@@ -71,9 +78,10 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
-def _versions() -> dict[str, str]:
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python, of the system, and of those of the packages that are installed."""
     found = {"python": platform.python_version(), "system": platform.platform()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
