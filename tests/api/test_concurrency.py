@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
+from pydantic import SecretStr
+
+from recognizance.core.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.api.conftest import Api, Running
 
 THREADS = 8
@@ -101,3 +111,63 @@ def test_a_collection_deleted_while_it_is_used_answers_not_found(
         outcomes = set(pool.map(work, range(THREADS)))
     assert outcomes <= {"deleted", "indexed", "ResourceNotFoundException"}
     api.refused("ResourceNotFoundException", "DescribeCollection", CollectionId=collection)
+
+
+def test_searches_go_on_while_a_bucket_hangs(
+    serve: Callable[[Settings], Running], tmp_path: Path, variants: list[list[bytes]]
+) -> None:
+    """Sixty-four requests wait for a bucket that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as bucket:
+        server = serve(
+            Settings(
+                data=tmp_path,
+                contract="core",
+                s3_endpoint_url=f"http://127.0.0.1:{bucket.getsockname()[1]}",
+                s3_access_key_id="AKID",
+                s3_secret_access_key=SecretStr("secret"),
+            )
+        )
+        api = server.api()
+        api.call("CreateCollection", CollectionId="c")
+        face_ids = [
+            api.call("IndexFaces", CollectionId="c", Image={"Bytes": pictures[0]})["FaceRecords"][0]["Face"]["FaceId"]
+            for pictures in variants[:2]
+        ]
+        image = {"S3Object": {"Bucket": "bucket", "Name": "key"}}
+        outcomes: list[str] = []
+        other = server.api()
+
+        def fetch() -> None:
+            try:
+                other.call("DetectFaces", Image=image)
+            except Exception as error:  # noqa: BLE001 - its name is what is looked at
+                outcomes.append(type(error).__name__)
+
+        waiting = [threading.Thread(target=fetch) for _ in range(64)]
+        for thread in waiting:
+            thread.start()
+        assert _eventually(lambda: 'recognizance_requests_elsewhere{what="objects"} 64.0' in _metrics(server))
+        for _ in range(20):
+            assert api.call("SearchFaces", CollectionId="c", FaceId=face_ids[0])["SearchedFaceId"] == face_ids[0]
+            assert api.call("DetectFaces", Image={"Bytes": variants[0][0]})["FaceDetails"]
+        refused = api.refused("ProvisionedThroughputExceededException", "DetectFaces", Image=image)
+        assert refused == "S3 download limit exceeded."
+        assert 'recognizance_requests_elsewhere{what="objects"} 64.0' in _metrics(server)
+    for thread in waiting:
+        thread.join(60)
+    assert outcomes == ["InvalidS3ObjectException"] * 64
+    assert api.call("SearchFaces", CollectionId="c", FaceId=face_ids[1])["SearchedFaceId"] == face_ids[1]
+
+
+def _metrics(server: Running) -> str:
+    with urlopen(f"{server.endpoint}/metrics", timeout=60) as page:  # noqa: S310 - our own server
+        text: str = page.read().decode()
+    return text
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    for _ in range(1000):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

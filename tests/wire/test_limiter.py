@@ -131,7 +131,7 @@ def test_nobody_without_the_secret_can_use_up_a_key_s_rate(serve: Callable[..., 
 
 
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
-def test_boto3_gets_through_by_trying_again(serve: Callable[..., Any], mode: str) -> None:
+def test_boto3_gets_through_by_trying_again(serve: Callable[..., Any], mode: Any) -> None:
     from botocore.config import Config
 
     server = serve(requests_per_second=20, request_burst=1)

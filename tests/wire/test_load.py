@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from botocore.config import Config
+from pydantic import SecretStr
 
 from recognizance.core.settings import Settings
 from recognizance.storage.objects.s3 import S3ObjectStore
@@ -141,7 +142,7 @@ def hanging(serve: Callable[..., Any], silent: socket.socket) -> Any:
         Settings(
             s3_endpoint_url=f"http://{host}:{port}",
             s3_access_key_id="AKID",
-            s3_secret_access_key="x",
+            s3_secret_access_key=SecretStr("x"),
             max_remote_waits=8,
         )
     )
@@ -231,7 +232,7 @@ def test_a_client_that_left_while_its_picture_was_fetched_is_not_worked_for(
 
 
 @pytest.mark.parametrize("mode", ["standard", "adaptive", "legacy"])
-def test_sixty_four_clients_get_through_small_limits_by_trying_again(serve: Callable[..., Any], mode: str) -> None:
+def test_sixty_four_clients_get_through_small_limits_by_trying_again(serve: Callable[..., Any], mode: Any) -> None:
     server = serve(max_concurrent_requests=2, max_waiting_requests=4)
 
     def work(_: Any) -> Any:
