@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import requests
 
-from recognizance.core.errors import SetupError
+from recognizance.core.errors import SetupError, TemporarilyUnavailableError
 from recognizance.core.settings import unknown_variables
 from recognizance.governance import keyfile
 from recognizance.storage.database import Database, shown_url
@@ -63,6 +63,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         _models,
         _data_folder,
         _database,
+        _milvus,
         _key_file,
         _disk,
         _port,
@@ -193,6 +194,25 @@ def _database(settings: Settings) -> Iterator[Check]:
             yield Check("database", "fail", f"{shown} belongs to a newer version", cure)
         case _:
             yield Check("database", "ok", f"{shown}, whose schema the next start will bring up to date")
+
+
+def _milvus(settings: Settings) -> Iterator[Check]:
+    if settings.milvus_url is None:
+        return
+    # Importing pymilvus takes a second, so only who has set milvus_url pays for it.
+    from recognizance.collections.index.milvus import MilvusServer
+
+    try:
+        milvus = MilvusServer(settings, quiet=True)
+    except SetupError as error:
+        yield Check("Milvus", "fail", "pymilvus is not installed", str(error))
+        return
+    with closing(milvus):
+        try:
+            yield Check("Milvus", "ok", f"{milvus}, version {milvus.version()}, index {settings.milvus_index}")
+        except TemporarilyUnavailableError:
+            cure = "Start Milvus, or correct milvus_url and milvus_token."
+            yield Check("Milvus", "fail", f"{milvus} does not answer as it should: {milvus.trouble}", cure)
 
 
 def _key_file(settings: Settings) -> Iterator[Check]:

@@ -27,6 +27,7 @@ from recognizance.collections.index import Coalescer, Hits
 from recognizance.collections.index.milvus import MilvusIndex, MilvusServer
 from recognizance.collections.index.milvus.layout import Layout, Marks, erase
 from recognizance.collections.index.milvus.server import MissingError
+from recognizance.core import waiting
 from recognizance.core.errors import ResourceNotFoundError, TemporarilyUnavailableError
 from recognizance.core.settings import Settings
 from recognizance.storage import locks
@@ -310,7 +311,8 @@ class _SideBySide(Coalescer):
     ) -> list[Hits]:
         """Find the vectors with the greatest dot product with each probe; see ``Index.search``."""
         try:
-            return self.index.search(probes, count, minimum, exact=exact)
+            with waiting.elsewhere("vectors"):
+                return self.index.search(probes, count, minimum, exact=exact)
         except MissingError:
             self._gallery.lost()
             raise
@@ -351,6 +353,11 @@ class SharedGalleries(Galleries):
                 )
                 self._loaded[collection.pk] = gallery
         return gallery
+
+    def follow(self, gallery: Gallery, revision: int) -> None:
+        """Have pushed what Milvus lacks, unless another thread has done so meanwhile."""
+        with waiting.elsewhere("vectors"):  # those who wait for the lock wait for Milvus, too
+            super().follow(gallery, revision)
 
     def load_large(self) -> None:
         """Push what Milvus lacks of all collections, before anybody searches them."""

@@ -118,7 +118,8 @@ class Settings(BaseSettings):
     max_remote_waits: int = Field(
         default=64,
         ge=1,
-        description="Requests that wait for the S3 store at once, beside those worked on; more are asked to try again.",
+        description="Requests that wait for the S3 store at once, and as many for Milvus, beside those worked on; more "
+        "are asked to try again.",
     )
     requests_per_second: float = Field(
         default=0.0, ge=0, description="Requests a second of each access key; 0 sets no limit."

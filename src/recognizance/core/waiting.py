@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Literal
 
-Remote = Literal["objects"]
-"""What may be waited for: ``objects`` are those of an S3 store."""
+Remote = Literal["objects", "vectors"]
+"""What may be waited for: ``objects`` are those of an S3 store, ``vectors`` those in Milvus."""
 
 Pause = Callable[[Remote], AbstractContextManager[None]]
 """Begins a wait; its end may take a moment, until there is room to work again."""

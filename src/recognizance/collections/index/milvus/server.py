@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS = 64
-"""The most calls to Milvus under way at once."""
+_OTHERS = 8
+"""Calls that may be under way beside those of requests: pushing, filling, sweeping."""
 
 _PAUSE_SECONDS = 1.0
 """How long after a failure Milvus is not asked again, so that the requests that wait do not fail one after another."""
@@ -48,6 +49,7 @@ class MilvusServer:
 
     Args:
         settings: ``milvus_url`` and what belongs to it.
+        quiet: Whether to keep failures from the log, for whoever tells them otherwise.
 
     Raises:
         SetupError: The package pymilvus is not installed.
@@ -55,10 +57,11 @@ class MilvusServer:
     Attributes:
         timeout: Seconds that a call may take.
         index_type: The type of Milvus index that vectors are kept in.
+        trouble: Why the last call failed; empty while all went well.
         prefix: What the names of everything that this installation keeps in Milvus begin with.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
         if settings.milvus_url is None:
             raise SetupError("milvus_url is not set.")
         if find_spec("pymilvus") is None:
@@ -71,16 +74,19 @@ class MilvusServer:
         self.timeout = settings.milvus_timeout_seconds
         self.index_type = settings.milvus_index
         self.prefix = settings.milvus_prefix
-        self._calls = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="milvus")
+        self._calls = ThreadPoolExecutor(settings.max_remote_waits + _OTHERS, thread_name_prefix="milvus")
         self._lock = threading.Lock()
         self._client: MilvusClient | None = None
         self._paused_until = 0.0
-        self._answers = True
+        self.trouble = ""
+        self._quiet = quiet
         self._known: set[str] = set()
         self._making = threading.Lock()
 
     def __str__(self) -> str:
-        return self._url
+        parts = urlsplit(self._url)
+        host = parts.netloc.rpartition("@")[2]  # a user's name and password may stand before it
+        return parts._replace(netloc=host).geturl()
 
     def version(self) -> str:
         """Return the server's version.
@@ -156,9 +162,9 @@ class MilvusServer:
             future.cancel()
             self._failed(f"no answer within {self.timeout:g} s")
             raise TemporarilyUnavailableError from error
-        if not self._answers:
-            self._answers = True
-            log.info("Milvus answers again", url=self._url)
+        if self.trouble:
+            self.trouble = ""
+            log.info("Milvus answers again", url=str(self))
         return answer
 
     def _opened(self) -> "MilvusClient":
@@ -179,11 +185,11 @@ class MilvusServer:
     def _failed(self, reason: str, *, refused: bool = False) -> None:
         if not refused:
             self._paused_until = time.monotonic() + _PAUSE_SECONDS
-        answered, self._answers = self._answers, False
-        if answered:  # one line for each outage
+        trouble, self.trouble = self.trouble, reason or "no reason given"
+        if not trouble and not self._quiet:  # one line for each outage
             log.error(
                 "Milvus does not answer as it should: faces are still stored, but searches fail until it does",
-                url=self._url,
+                url=str(self),
                 reason=reason,
                 cure="see that Milvus runs at milvus_url and accepts milvus_token: recognizance doctor",
             )
