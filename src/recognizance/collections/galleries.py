@@ -11,6 +11,8 @@ from recognizance.collections.changes import Change
 from recognizance.collections.gallery import Gallery, Kind
 from recognizance.collections.index import Cache, Index, ScanIndex
 from recognizance.collections.recall import RecallMonitor
+from recognizance.collections.register import CacheRegister, forget_deleted
+from recognizance.core.errors import SetupError
 from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
 from recognizance.storage.repositories import collections
@@ -72,7 +74,11 @@ class Galleries:
         with self._database.read() as connection:
             large = [one for one in collections.page(connection, 0, 2**31) if one.face_count > self._exact_up_to]
         for collection in large:
-            self.current(collection)
+            try:
+                self.current(collection)
+            except SetupError as error:
+                log.warning("a collection cannot be loaded", collection=collection.collection_id, error=str(error))
+                continue
             log.info("a large collection was loaded", collection=collection.collection_id, faces=collection.face_count)
 
     def follow(self, gallery: Gallery, revision: int) -> None:
@@ -84,7 +90,12 @@ class Galleries:
 
     def _new_index(self, collection: CollectionRow, dimensions: int) -> Callable[[Kind], Index]:
         folder = self._folder_of(collection)
-        return lambda kind: ScanIndex(dimensions, Cache(folder / kind, dimensions), exact_up_to=self._exact_up_to)
+
+        def make(kind: Kind) -> Index:
+            register = CacheRegister(self._database, collection.pk, kind)
+            return ScanIndex(dimensions, Cache(folder / kind, dimensions, register), exact_up_to=self._exact_up_to)
+
+        return make
 
     def _folder_of(self, collection: CollectionRow) -> Path:
         # The time keeps two databases that take turns in one data folder apart.
@@ -121,11 +132,14 @@ class Galleries:
 
     def sweep(self) -> None:
         """Forget what other processes deleted, and delete the files of collections that do not exist."""
+        # What is there before the database is asked cannot belong to a collection that is made after that.
+        loaded, folders = self.loaded(), list(self._folder.glob("*-*"))
         with self._database.read() as connection:
             kept = collections.revisions(connection)
-        for pk in self.loaded().keys() - kept.keys():
+        for pk in loaded.keys() - kept.keys():
             self.forget(pk)
-        for folder in self._folder.glob("*-*"):
+        for folder in folders:
             name, _, _ = folder.name.partition("-")
             if name.isdecimal() and int(name) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+        forget_deleted(self._database)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import Literal
 
@@ -57,7 +58,11 @@ class Gallery:
     @property
     def revision(self) -> int:
         """The entry of the collection's log that both indexes have followed; -1 before they are loaded."""
-        return min(self.faces.watermark, self.users.watermark) if self._opened else -1
+        return self._followed if self._opened else -1
+
+    @property
+    def _followed(self) -> int:
+        return min(self.faces.watermark, self.users.watermark)
 
     def follow(self, connection: Connection) -> None:
         """Catch up with the log, or compare with all rows when the log does not reach back far enough."""
@@ -67,23 +72,35 @@ class Gallery:
             self._open(connection)
 
     def _open(self, connection: Connection) -> None:
-        """Take over what the indexes kept, if it belongs to this database, and catch up."""
-        self.faces.open()
-        self.users.open()
+        """Take over what the indexes kept, if it belongs to this database, and catch up; until then nobody searches."""
+        with self._whole():
+            self.faces.open()
+            self.users.open()
+            revision, count = collections.counters(connection, self._pk)
+            kept = self._followed >= 0
+            belongs = max(self.faces.watermark, self.users.watermark) <= revision
+            if belongs:
+                self._catch_up(connection)
+                belongs = not kept or len(self.faces) == count
+            if not belongs:
+                log.warning("the cached index does not belong to this database, and is built anew", key=self._pk)
+                self._rebuild(connection)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Count as opened afterwards; after an error begin again, for nobody knows what the indexes hold."""
+        try:
+            yield
+        except BaseException:
+            self._opened = False
+            self.close()
+            self.faces, self.users = self._new_index("faces"), self._new_index("users")
+            raise
         self._opened = True
-        revision, count = collections.counters(connection, self._pk)
-        kept = self.revision >= 0
-        if max(self.faces.watermark, self.users.watermark) <= revision:
-            self._catch_up(connection)
-            if not kept or len(self.faces) == count:
-                return
-        # A copy of an older database was put in its place, say, and was written to since.
-        log.warning("the cached index does not belong to this database, and is built anew", key=self._pk)
-        self._rebuild(connection)
 
     def _catch_up(self, connection: Connection) -> None:
-        entries = face_log.since(connection, self._pk, self.revision) if self.revision >= 0 else []
-        if not entries or entries[-1][0] - self.revision != len(entries):
+        entries = face_log.since(connection, self._pk, self._followed) if self._followed >= 0 else []
+        if not entries or entries[-1][0] - self._followed != len(entries):
             self._reload(connection)
             return
         put_changed(connection, entries, self.indexes)
@@ -91,14 +108,13 @@ class Gallery:
 
     def _reload(self, connection: Connection) -> None:
         revision, _ = collections.counters(connection, self._pk)
-        if revision == self.revision:
+        if revision == self._followed:
             return
+        self.faces.reload(source(connection, self._pk, "faces"))
         if len(self.users):
-            # Their vectors may have changed. Searches in progress go on in the index that they have.
-            self.users.close()
-            self.users = self._new_index("users")
-        for kind, index in self.indexes.items():
-            index.reload(source(connection, self._pk, kind))
+            self._replace(connection, ["users"], revision)  # their vectors may have changed
+        else:
+            self.users.reload(source(connection, self._pk, "users"))
         self._reached(revision)
 
     def rebuild(self, connection: Connection, on_rows: Callable[[int], None] = lambda _: None) -> None:
@@ -108,17 +124,33 @@ class Gallery:
             connection: Where to read.
             on_rows: Told of every few rows that are read, how many.
         """
-        with self.lock:
-            self._opened = True
+        with self.lock, nullcontext() if self._opened else self._whole():
             self._rebuild(connection, on_rows)
 
     def _rebuild(self, connection: Connection, on_rows: Callable[[int], None] = lambda _: None) -> None:
-        self.close()
-        self.faces, self.users = self._new_index("faces"), self._new_index("users")
         revision, _ = collections.counters(connection, self._pk)
-        for kind, index in self.indexes.items():
-            index.reload(source(connection, self._pk, kind, on_rows))
-        self._reached(revision)
+        self._replace(connection, ["faces", "users"], revision, on_rows)
+
+    def _replace(
+        self,
+        connection: Connection,
+        kinds: Sequence[Kind],
+        revision: int,
+        on_rows: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Put indexes that are filled anew in the place of those there are, in which searches go on meanwhile."""
+        made: dict[Kind, Index] = {}
+        try:
+            for kind in kinds:
+                self.indexes[kind].close()  # only one can write the files
+                made[kind] = self._new_index(kind)
+                made[kind].reload(source(connection, self._pk, kind, on_rows))
+                made[kind].watermark = revision
+        except BaseException:
+            for index in made.values():
+                index.close()
+            raise
+        self.faces, self.users = made.get("faces", self.faces), made.get("users", self.users)
 
     def _reached(self, revision: int) -> None:
         self.faces.watermark = self.users.watermark = revision

@@ -69,10 +69,16 @@ class Upkeep:
         if loaded.keys() - revisions.keys() or time.monotonic() - self._swept_at > _SWEEP_SECONDS:
             self._galleries.sweep()
             self._swept_at = time.monotonic()
+        failure: Exception | None = None
         for pk in loaded.keys() & revisions.keys():
             if self._stopped.is_set():
                 return
-            if 0 <= loaded[pk].revision < revisions[pk]:
-                self._galleries.follow(loaded[pk], revisions[pk])
-            loaded[pk].tend()
+            try:
+                if 0 <= loaded[pk].revision < revisions[pk]:
+                    self._galleries.follow(loaded[pk], revisions[pk])
+                loaded[pk].tend()
+            except Exception as error:  # noqa: BLE001 - raised below: the other collections need their upkeep as well
+                failure = failure or error
+        if failure:
+            raise failure
         self._galleries.recall.check()

@@ -15,6 +15,11 @@ def get(connection: Connection, name: str) -> bytes | None:
     return value
 
 
+def names(connection: Connection, prefix: str) -> list[str]:
+    """Return the names that begin with a prefix."""
+    return list(connection.scalars(sa.select(table.c.name).where(table.c.name.startswith(prefix, autoescape=True))))
+
+
 def put(connection: Connection, name: str, value: bytes) -> None:
     """Write a value, over that of the same name."""
     delete(connection, name)
