@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -58,6 +60,12 @@ def client(endpoint: str, access_key_id: str, secret_access_key: str) -> Any:
         aws_secret_access_key=secret_access_key,
         config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )
+
+
+def ask_for_a_minute(rekognition: Any) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        rekognition.list_collections()
 
 
 def test_the_first_start_makes_a_key_that_works_and_the_second_does_not(
@@ -122,3 +130,34 @@ def test_a_port_that_is_taken_is_named_and_no_key_is_lost(program: Program, cli:
 
 def test_without_models_the_server_does_not_start_and_names_the_cure(cli: Cli, tmp_path: Path) -> None:
     assert "recognizance models pull" in cli.refused("serve", "--models", tmp_path / "none")
+
+
+@pytest.mark.postgresql
+@pytest.mark.timeout(600)  # processes take seconds to start where the machine is busy
+def test_two_servers_on_one_database_are_one_service(
+    program: Program, cli: Cli, portraits: Path, tmp_path: Path
+) -> None:
+    """Each has a data folder of its own, with the same key file; what one acknowledges counts at the other at once."""
+    made = cli.json("keys", "create", "--role", "administrator")
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    for name in ("secret.key", "recognizance.toml"):
+        shutil.copy(cli.data / name, other / name)
+    with serving(program, cli.data) as (first, _), serving(program, other) as (second, _):
+        one, two = (
+            client(started["Endpoint"], made["AccessKeyId"], made["SecretAccessKey"]) for started in (first, second)
+        )
+        one.create_collection(CollectionId="people")
+        picture = {"Bytes": (portraits / "obama.jpg").read_bytes()}
+        for writer, reader in ((one, two), (two, one)):
+            assert reader.search_faces_by_image(CollectionId="people", Image=picture)["FaceMatches"] == []
+            answer = writer.index_faces(CollectionId="people", Image=picture, MaxFaces=1)
+            face_id = answer["FaceRecords"][0]["Face"]["FaceId"]
+            (match,) = reader.search_faces_by_image(CollectionId="people", Image=picture)["FaceMatches"]
+            assert match["Face"]["FaceId"] == face_id
+            reader.delete_faces(CollectionId="people", FaceIds=[face_id])
+            assert writer.search_faces_by_image(CollectionId="people", Image=picture)["FaceMatches"] == []
+        cli("keys", "disable", made["AccessKeyId"])
+        for node in (one, two):
+            with pytest.raises(ClientError, match="UnrecognizedClientException"):
+                ask_for_a_minute(node)

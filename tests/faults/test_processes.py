@@ -50,6 +50,9 @@ def test_processes_that_write_at_the_same_time_wait_for_each_other(here: Worker,
         child.kill()
 
 
+@pytest.mark.without_tables
 def test_processes_that_make_a_database_together_make_one(start: Callable[[], Child]) -> None:
+    """Its tables are made once, and so is the key file, on which all agree."""
     children = [start() for _ in range(4)]
     assert [child.hear() for child in children] == ["ready"] * 4
+    assert len({child.do("secret") for child in children}) == 1

@@ -14,6 +14,7 @@ import numpy as np
 from recognizance.collections.model import Probes
 from recognizance.collections.service import CollectionService
 from recognizance.core.settings import Settings
+from recognizance.governance.keys import KeyStore
 from recognizance.storage.database import Database
 from recognizance.vision.analyser import Analysers
 from recognizance.vision.contracts import load_contract
@@ -49,7 +50,12 @@ class Worker:
     def __init__(self, data: Path, database_url: str) -> None:
         settings = Settings(data=data, database_url=database_url, models=data / "models", contract="core")
         self.database = Database.open(database_url)
+        self.keys = KeyStore(self.database, data, account_id=settings.account_id)
         self.service = CollectionService(self.database, Analysers(settings), settings)
+
+    def secret(self) -> str:
+        """Return what this process derives from the key file."""
+        return self.keys.derive("tests").hex()
 
     def index(self, *numbers: int) -> list[str]:
         """Index the faces of one picture; return their ids."""
