@@ -1,9 +1,9 @@
-"""A backup shows one moment, however much others write meanwhile, and a restored database answers as the old one did."""
+"""A backup shows one moment, however much others write meanwhile; what is restored answers as the old one did."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -58,12 +58,12 @@ def test_a_backup_made_under_load_has_everything_that_was_acknowledged_before_an
     _check(restored_url, tmp_path / "new", here, [one for one in said if one != more])
 
 
-def _check(url: str, data: Path, here: Worker, said: list[dict[str, object]]) -> None:
+def _check(url: str, data: Path, here: Worker, said: list[dict[str, Any]]) -> None:
     indexed: dict[str, str] = {}
     deleted: set[str] = set()
     for one in said:
-        indexed |= one.get("indexed", {})  # type: ignore[arg-type]
-        deleted |= set(one.get("deleted", []))  # type: ignore[call-overload]
+        indexed |= one.get("indexed", {})
+        deleted |= set(one.get("deleted", []))
     settings = Settings(data=data, database_url=url, models=data / "models", contract="core")
     with (
         closing(Database.open(url)) as database,
