@@ -18,10 +18,12 @@ def test_a_collection_is_made_described_listed_and_deleted(cli: Cli) -> None:
     assert made["FaceModelVersion"].startswith("1.")
     described = cli.json("collections", "describe", "people")
     assert (described["CollectionId"], described["FaceCount"], described["UserCount"]) == ("people", 0, 0)
+    assert (described.pop("Index"), described.pop("CachedBytes")) == ("exact", 0)
     assert cli.json("collections", "list") == [described]
     for word in ("people", described["FaceModelVersion"]):
         assert word in cli("collections", "list").stdout
         assert word in cli("collections", "describe", "people").stdout
+    assert "exactly, every face" in cli("collections", "describe", "people").stdout
     assert cli.json("collections", "delete", "people", "--yes") == {"StatusCode": 200}
     assert cli.json("collections", "list") == []
 

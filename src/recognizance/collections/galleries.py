@@ -101,6 +101,10 @@ class Galleries:
         # The time keeps two databases that take turns in one data folder apart.
         return self._folder / f"{collection.pk}-{int(collection.created_at.timestamp() * 1e6)}"
 
+    def cached_bytes(self, collection: CollectionRow) -> int:
+        """Return how many bytes the files of a collection's index have, all processes' of this data folder."""
+        return sum(path.stat().st_size for path in self._folder_of(collection).rglob("*") if path.is_file())
+
     def committed(self, change: Change) -> None:
         """Take over a change that was committed by this process, where its collection is loaded."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from recognizance.storage.repositories.collections import CollectionRow
 Progress = Callable[[int, int], None]
 """Called with how many rows are done, and of how many."""
 
+IndexKind = Literal["exact", "scan", "milvus"]
+"""How a collection is searched: by comparing every face, by codes of this process, or by Milvus."""
+
 _PROBES = 200
 _PROBES_AT_ONCE = 10
 _NEAREST = 10
@@ -25,6 +28,14 @@ _NEAREST = 10
 
 def ignored(_done: int, _total: int) -> None:
     """Show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """How a collection is searched, and how many bytes are kept in the data folder for that."""
+
+    kind: IndexKind
+    cached_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ def _recall(index: Index, rows: Source) -> tuple[int, float | None, float | None
     if len(keys) < 2:
         return 0, None, None
     chosen = np.sort(np.random.default_rng().choice(keys, min(_PROBES, len(keys)), replace=False))
-    nearest, best, tens = 0, 0, 0
+    compared, nearest, best, tens = 0, 0, 0, 0
     for start in range(0, len(chosen), _PROBES_AT_ONCE):
         for ids, vectors in rows.some(chosen[start : start + _PROBES_AT_ONCE]):
             asked = probes(embedding_and_level(vectors)[0])
@@ -116,10 +127,13 @@ def _recall(index: Index, rows: Source) -> tuple[int, float | None, float | None
             for own, quick, true in zip(ids, fast, exact, strict=True):
                 wanted = true.ids[true.ids != own][:_NEAREST]
                 got = quick.ids[quick.ids != own][:_NEAREST]
+                if not len(wanted):  # the index lacks what the database has
+                    continue
+                compared += 1
                 best += int(wanted[0] in got[:1])
                 tens += len(np.intersect1d(wanted, got))
                 nearest += len(wanted)
-    return len(chosen), best / len(chosen), tens / nearest
+    return (compared, best / compared, tens / nearest) if compared else (0, None, None)
 
 
 def rebuild(database: Database, galleries: Galleries, collection_id: str, progress: Progress) -> None:

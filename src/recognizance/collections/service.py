@@ -18,7 +18,7 @@ from recognizance.collections import faces as face_rows
 from recognizance.collections import maintenance, tagging
 from recognizance.collections import users as user_rows
 from recognizance.collections.changes import Change, find
-from recognizance.collections.maintenance import Progress, Verification, ignored
+from recognizance.collections.maintenance import IndexKind, IndexState, Progress, Verification, ignored
 from recognizance.collections.model import (
     Associations,
     Collection,
@@ -492,6 +492,15 @@ class CollectionService:
     def recall(self) -> Tally:
         """What the ordinary search was found to miss, where searches are checked."""
         return self._galleries.recall.tally
+
+    def index_state(self, collection_id: str) -> IndexState:
+        """Return how a collection is searched, and what is kept on the disk for that."""
+        with self._database.read() as connection:
+            row = find(connection, collection_id)
+        if self._settings.milvus_url:
+            return IndexState("milvus", 0)
+        kind: IndexKind = "exact" if row.face_count <= self._settings.exact_faces else "scan"
+        return IndexState(kind, self._galleries.cached_bytes(row))
 
     def verify(self, collection_id: str, progress: Progress = ignored) -> Verification:
         """Compare a collection's index with the database, and fast searches with exact ones."""

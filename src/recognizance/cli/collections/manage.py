@@ -11,6 +11,12 @@ from recognizance.cli._session import Session, open_session
 from recognizance.cli.collections.app import Name, app
 from recognizance.core.settings import load_settings
 
+_SEARCHED = {
+    "exact": "exactly, every face",
+    "scan": "by compact codes, the best of them exactly",
+    "milvus": "by Milvus",
+}
+
 
 @app.command("list")
 @plain_errors
@@ -51,11 +57,12 @@ def create(name: Name, data: Data = None, contract: Contract = None, json: Json 
 @app.command()
 @plain_errors
 def describe(name: Name, data: Data = None, json: Json = False) -> None:
-    """Describe a collection: what it holds, its face model, its ARN."""
+    """Describe a collection: what it holds, its face model, its index."""
     with open_session(load_settings(data=data)) as session:
         found = _described(session, name)
+        index = session.services.collections.index_state(name)
     if json:
-        print_json(found)
+        print_json(found | {"Index": index.kind, "CachedBytes": index.cached_bytes})
         return
     table = Table(box=None, show_header=False)
     for label, value in (
@@ -65,6 +72,8 @@ def describe(name: Name, data: Data = None, json: Json = False) -> None:
         ("Face model", found["FaceModelVersion"]),
         ("Made", f"{found['CreationTimestamp']:%Y-%m-%d %H:%M:%S} UTC"),
         ("ARN", found["CollectionARN"]),
+        ("Searched", _SEARCHED[index.kind]),
+        ("On disk for that", f"{index.cached_bytes / 1e6:,.1f} MB" if index.cached_bytes else "nothing"),
     ):
         table.add_row(label, escape(value))
     console().print(table)
