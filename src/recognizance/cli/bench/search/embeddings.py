@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from recognizance.core.errors import SetupError
 
@@ -43,9 +44,12 @@ class Embeddings:
             SetupError: It is no such file, or has too few faces or nobody twice.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            file = np.load(path, allow_pickle=False)
+            if not isinstance(file, NpzFile):
+                raise SetupError(f"{path} is not an .npz file of numpy's: it holds a single array.")
+            with file:
                 found = {name: file[name] for name in file.files}
-        except (OSError, ValueError, AttributeError, EOFError, BadZipFile) as error:  # an .npy has no `files`
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise SetupError(f"{path} is not an .npz file of numpy's: {error}") from error
         return cls._of(path, found)
 
@@ -59,9 +63,9 @@ class Embeddings:
         if levels.shape != (count,) or people.shape != (count,):
             raise SetupError(f"In {path}, `levels` and `people` must have one entry for each of the embeddings.")
         lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        if not np.isfinite(embeddings).all() or not lengths.all() or not np.isfinite(levels).all():
+            raise SetupError(f"{path} has embeddings that are zero, or numbers that are not finite.")
         vectors = np.concatenate([embeddings / lengths, -levels[:, None] / 2], axis=1).astype(np.float32)
-        if not np.isfinite(vectors).all():
-            raise SetupError(f"{path} has embeddings that are zero or not finite.")
         numbers = np.unique(people, return_inverse=True)[1].astype(np.int64)
         unknown = np.flatnonzero(people.astype(str) == "")
         numbers[unknown] = count + unknown  # somebody each
