@@ -139,6 +139,17 @@ def test_vectors_are_streamed_from_a_key_on(database: Database, collection: int)
         assert sum(len(part) for part in faces.all_vectors(connection, collection, 8)) == 25
 
 
+def test_more_keys_than_are_sent_at_once_are_all_there(
+    database: Database, collection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_streams, "_ARRAY_ROWS", 8)
+    for count in (0, 7, 8, 9, 24):
+        pks = [*add(database, collection, *range(100 * count, 100 * count + count))]
+        with database.begin() as connection:
+            assert faces.keys(connection, collection).tolist() == pks
+            faces.delete(connection, pks)
+
+
 def test_other_statements_run_while_vectors_are_streamed(database: Database, collection: int) -> None:
     pks = add(database, collection, *range(10))
     with database.read() as connection:
@@ -173,7 +184,7 @@ def test_the_log_is_numbered_without_gaps(database: Database, collection: int) -
 
 
 def test_errors_of_the_driver_are_sqlalchemys(database: Database) -> None:
-    statement = sa.select(sa.column("pk", sa.BigInteger)).select_from(sa.table("nothing"))
+    nothing = sa.Table("nothing", sa.MetaData(), sa.Column("pk", sa.BigInteger))
     expected = ProgrammingError if database.is_postgresql else sa.exc.OperationalError
     with pytest.raises(expected, match="nothing"), database.read() as connection:
-        _streams.integers(connection, statement)
+        _streams.integers(connection, nothing.c.pk)

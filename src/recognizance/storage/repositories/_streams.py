@@ -8,14 +8,15 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from recognizance.storage.driver import driver
 
-# PostgreSQL's COPY format: a signature of 11 bytes, flags and the length of an extension; for each row the number of
-# its columns and each value behind its length; an end mark of 2 bytes.
-# https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
-_COPY_HEAD, _COPY_END = 19, 2
-_COPY_INTEGER = np.dtype([("columns", ">i2"), ("length", ">i4"), ("value", ">i8")])
+# An array of BIGINT as PostgreSQL sends it (array_send in src/backend/utils/adt/arrayfuncs.c): five integers of 4 bytes
+# for one dimension, then each value behind its length.
+_ARRAY_HEAD = 20
+_ARRAY_ITEM = np.dtype([("length", ">i4"), ("value", ">i8")])
+_ARRAY_ROWS = 262_144
 
 _cursor_numbers = count()
 
@@ -24,16 +25,26 @@ def _text(connection: Connection, statement: "sa.Select[Any]") -> str:
     return str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
 
 
-def integers(connection: Connection, statement: "sa.Select[Any]") -> NDArray[np.int64]:
-    """Return the result of a statement that selects one BIGINT, never NULL, and has integers as its parameters."""
-    text = _text(connection, statement)
-    with driver(connection, text) as own:
-        if connection.dialect.name == "sqlite":
+def integers(
+    connection: Connection, column: "sa.Column[int]", *conditions: "sa.ColumnElement[bool]"
+) -> NDArray[np.int64]:
+    """Return the values of a column of keys, ascending, in the rows for which conditions on integers hold."""
+    statement = sa.select(column).where(*conditions).order_by(column)
+    if connection.dialect.name == "sqlite":
+        text = _text(connection, statement)
+        with driver(connection, text) as own:
             return np.fromiter(chain.from_iterable(own.execute(text)), np.int64)
-        with own.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
-            data = b"".join(copy)
-    rows = np.frombuffer(memoryview(data)[_COPY_HEAD:-_COPY_END], _COPY_INTEGER)
-    return rows["value"].astype(np.int64)
+    parts = [np.empty(0, np.int64)]
+    after = 0
+    while True:
+        keys = statement.where(column > after).limit(_ARRAY_ROWS).subquery().c[column.name]
+        text = _text(connection, sa.select(sa.func.array_send(sa.func.array_agg(aggregate_order_by(keys, keys)))))
+        with driver(connection, text) as own, own.cursor(binary=True) as cursor:
+            (data,) = cursor.execute(text).fetchone()
+        if data is None:
+            return np.concatenate(parts)
+        parts.append(np.frombuffer(data, _ARRAY_ITEM, offset=_ARRAY_HEAD)["value"].astype(np.int64))
+        after = int(parts[-1][-1])
 
 
 def pairs(connection: Connection, statement: "sa.Select[Any]", size: int) -> Iterator[list[tuple[int, bytes]]]:

@@ -162,7 +162,7 @@ def vectors_of_user(connection: Connection, user_pk: int) -> list[bytes]:
 
 def keys(connection: Connection, collection_pk: int) -> NDArray[np.int64]:
     """Return the keys of a collection's faces, ascending."""
-    return _streams.integers(connection, sa.select(_c.pk).where(_c.collection_pk == collection_pk).order_by(_c.pk))
+    return _streams.integers(connection, _c.pk, _c.collection_pk == collection_pk)
 
 
 def newest(connection: Connection, collection_pk: int) -> tuple[int, bytes] | None:

@@ -85,12 +85,8 @@ def set_vector(connection: Connection, pk: int, value: bytes | None) -> None:
 
 def keys(connection: Connection, collection_pk: int) -> NDArray[np.int64]:
     """Return the keys of the users that have faces, ascending."""
-    statement = (
-        sa.select(table.c.pk)
-        .where(table.c.collection_pk == collection_pk, table.c.vector.is_not(None))
-        .order_by(table.c.pk)
-    )
-    return _streams.integers(connection, statement)
+    conditions = table.c.collection_pk == collection_pk, table.c.vector.is_not(None)
+    return _streams.integers(connection, table.c.pk, *conditions)
 
 
 def all_vectors(connection: Connection, collection_pk: int, size: int) -> Iterator[Sequence[tuple[int, bytes]]]:
