@@ -81,11 +81,9 @@ class Turns:
         try:
             await self._turn(gone)
             turn = _Turn(self, asyncio.get_running_loop())
-            result = turn.loop.run_in_executor(self._threads, turn.run, work)
+            gone.add_done_callback(turn.abandon)
             try:
-                await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
-                turn.abandoned = not result.done()
-                return await result
+                return await turn.loop.run_in_executor(self._threads, turn.run, work)
             finally:
                 turn.end()
         finally:
@@ -172,6 +170,9 @@ class _Turn:
     def run(self, work: Callable[[], _T]) -> _T:
         with waiting.heard_by(self._elsewhere):
             return work()
+
+    def abandon(self, _: asyncio.Future[None]) -> None:
+        self.abandoned = True
 
     def end(self) -> None:
         if self._holds:
