@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     milvus_timeout_seconds: float = Field(
         default=10.0, gt=0, description="How long a call to Milvus may take before the request fails."
     )
+    lease_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long work that a process has taken stays its own unless it says that it lives; others then "
+        "take over what a dead one had.",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least log level.")
 
