@@ -11,8 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 from recognizance.core.errors import SetupError
 from recognizance.storage.atomic import new_file, new_folder
@@ -249,24 +248,6 @@ class Part(io.RawIOBase):
         return b"".join(parts)
 
 
-class _Opened(ExitStack):
-    """What has to be closed when a package is no longer read."""
-
-    def handle(self, path: Path) -> int:
-        handle = os.open(path, os.O_RDONLY)
-        self.callback(os.close, handle)
-        return handle
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> bool:
-        return bool(super().__exit__(kind, error, trace))
-
-
 @contextmanager
 def open_package(path: Path) -> Iterator[Package]:
     """Open a backup, and see that it has a manifest which is whole and names files that are there.
@@ -274,7 +255,7 @@ def open_package(path: Path) -> Iterator[Package]:
     Raises:
         SetupError: It is not a backup, or damaged, as far as manifest and list of digests tell.
     """
-    with _Opened() as opened:
+    with ExitStack() as opened:
         try:
             places = _in_folder(path, opened) if path.is_dir() else _in_archive(path, opened)
         except OSError as error:
@@ -284,17 +265,17 @@ def open_package(path: Path) -> Iterator[Package]:
         yield Package(path, places)
 
 
-def _in_folder(path: Path, opened: _Opened) -> dict[str, tuple[int, int, int]]:
+def _in_folder(path: Path, opened: ExitStack) -> dict[str, tuple[int, int, int]]:
     found = {}
     for entry in path.iterdir():
         if entry.is_file():
-            handle = opened.handle(entry)
+            handle = _opened(entry, opened)
             found[entry.name] = (handle, 0, os.fstat(handle).st_size)
     return found
 
 
-def _in_archive(path: Path, opened: _Opened) -> dict[str, tuple[int, int, int]]:
-    handle = opened.handle(path)
+def _in_archive(path: Path, opened: ExitStack) -> dict[str, tuple[int, int, int]]:
+    handle = _opened(path, opened)
     found = {}
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -304,6 +285,12 @@ def _in_archive(path: Path, opened: _Opened) -> dict[str, tuple[int, int, int]]:
             names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             found[info.filename] = (handle, info.header_offset + _LOCAL_HEADER + names, info.file_size)
     return found
+
+
+def _opened(path: Path, opened: ExitStack) -> int:
+    handle = os.open(path, os.O_RDONLY)
+    opened.callback(os.close, handle)
+    return handle
 
 
 def _parse_sums(data: bytes, path: Path) -> dict[str, str]:
