@@ -5,6 +5,7 @@ import {
   DescribeCollectionCommand,
   DetectFacesCommand,
   ListCollectionsCommand,
+  ListUsersCommand,
   RekognitionClient,
 } from "@aws-sdk/client-rekognition";
 
@@ -16,6 +17,7 @@ const listed = await client.send(new ListCollectionsCommand({}));
 const described = await client.send(new DescribeCollectionCommand({ CollectionId }));
 const Bytes = new Uint8Array(100_000).fill(255);
 const detected = await client.send(new DetectFacesCommand({ Image: { Bytes } }));
+const users = await client.send(new ListUsersCommand({ CollectionId })); // at its limit at first
 await client.send(new DeleteCollectionCommand({ CollectionId }));
 
 const failed = {};
@@ -37,6 +39,7 @@ console.log(
     requestId: created.$metadata.requestId,
     listed: listed.CollectionIds.includes(CollectionId),
     createdAt: described.CreationTimestamp.toISOString(),
+    attempts: users.$metadata.attempts,
     box: detected.FaceDetails[0].BoundingBox,
     failed,
   }),

@@ -9,12 +9,15 @@ import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
 from recognizance.core.errors import ThroughputExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 AWS = Path(sys.executable).with_name("aws")
@@ -34,6 +37,18 @@ def environment(server: Any, home: Path) -> dict[str, str]:
         "AWS_ENDPOINT_URL_REKOGNITION": server.url,
         "AWS_PAGER": "",
     }
+
+
+def at_its_limit_twice() -> Callable[[Any], Any]:
+    """Return an operation that is refused twice and then performed."""
+    refusals = [ThroughputExceededError(), ThroughputExceededError()]
+
+    def answer(_: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return {"Users": []}
+
+    return answer
 
 
 def test_boto3_creates_lists_describes_and_deletes(server: Any) -> None:
@@ -126,6 +141,13 @@ def test_the_command_line_uploads_a_picture(aws: Any, tmp_path: Path) -> None:
     assert found["FaceDetails"][0]["BoundingBox"]["Height"] == 100_000
 
 
+def test_the_command_line_tries_again_when_the_server_is_at_its_limit(
+    aws: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(server.backend.handlers, "ListUsers", at_its_limit_twice())
+    assert aws("list-users", "--collection-id", "c") == {"Users": []}
+
+
 def test_the_command_line_shows_the_error(aws: Any) -> None:
     error = aws("describe-collection", "--collection-id", "nobody", fails=True)
     assert "(ResourceNotFoundException) when calling the DescribeCollection operation" in error
@@ -151,7 +173,10 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.network
-def test_the_javascript_sdk_works_by_endpoint_alone(server: Any, javascript: Path) -> None:
+def test_the_javascript_sdk_works_by_endpoint_alone(
+    server: Any, javascript: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(server.backend.handlers, "ListUsers", at_its_limit_twice())
     done = subprocess.run(
         ["node", "client.mjs"],
         cwd=javascript,
@@ -167,6 +192,7 @@ def test_the_javascript_sdk_works_by_endpoint_alone(server: Any, javascript: Pat
     assert uuid.UUID(seen["requestId"]).version == 4
     assert seen["listed"] is True
     assert seen["createdAt"] == "2026-11-22T07:30:15.123Z"
+    assert seen["attempts"] == 3
     assert (seen["box"]["Width"], seen["box"]["Height"]) == (255, 100_000)
     assert uuid.UUID(seen["failed"].pop("requestId")).version == 4
     assert seen["failed"] == {
