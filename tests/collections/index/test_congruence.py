@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pytest
 
-from recognizance.collections.index import Cache, ExactIndex, Hits, Index, ScanIndex
+from recognizance.collections.index import Cache, ExactIndex, Hits, Index, ScanIndex, Source
 from recognizance.collections.index.milvus import MilvusIndex
 from recognizance.collections.index.milvus.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from recognizance.collections.index.milvus import MilvusServer
+    from recognizance.collections.index.protocol import Part
 
 ALL = -np.inf
 KINDS = ["exact", "scan", "milvus FLAT", "milvus HNSW", "milvus IVF_SQ8"]
@@ -238,6 +239,50 @@ def test_an_exact_search_compares_every_vector(open_index: Opener) -> None:
     for hits, exact in zip(usual, subject.index.search(probes, 20, np.full(3, 0.01), exact=True), strict=True):
         np.testing.assert_array_equal(hits.ids, exact.ids)
         np.testing.assert_array_equal(hits.scores, exact.scores)
+
+
+def test_the_vectors_that_are_held_can_be_had_back(open_index: Opener) -> None:
+    rng = np.random.default_rng(7)
+    subject = Subject(open_index, 129)
+    subject.add(list(range(0, 300, 2)), directions(rng, 150, 129))
+    subject.add([4, 8], directions(rng, 2, 129))
+    subject.remove([6])
+    ids, vectors = subject.index.get(np.arange(0, 20))
+    assert ids.tolist() == [0, 2, 4, 8, 10, 12, 14, 16, 18]
+    assert vectors.dtype == np.float16
+    np.testing.assert_array_equal(vectors, [subject.held[one] for one in ids.tolist()])
+
+
+def test_reloading_makes_it_equal_to_the_source(open_index: Opener) -> None:
+    """Rows that are held already keep their vectors; the rest comes, and what the source has not goes."""
+    rng = np.random.default_rng(8)
+    subject = Subject(open_index, 129)
+    subject.add(list(range(1, 200)), directions(rng, 199, 129))
+    probes = directions(rng, 3, 129)
+    subject.held = {one: vector for one, vector in subject.held.items() if one % 3}
+    subject.held |= dict(zip(range(200, 420), directions(rng, 220, 129).astype(np.float16), strict=True))
+    subject.index.reload(source(subject.held))
+    subject.check(probes, 25)
+    subject.tend()
+    subject.check(probes, 25)
+    subject.held = {}
+    subject.index.reload(source(subject.held))
+    subject.check(probes, 25)
+
+
+def source(held: dict[int, NDArray[np.float16]]) -> Source:
+    """What these rows can be read from, some at a time."""
+
+    def parts(ids: Sequence[int]) -> Iterator[Part]:
+        for start in range(0, len(ids), 50):
+            some = ids[start : start + 50]
+            yield np.array(some, np.int64), np.stack([held[one] for one in some])
+
+    return Source(
+        keys=lambda: np.array(list(held), np.int64),
+        every=lambda: parts(list(held)),
+        some=lambda ids: parts([one for one in ids.tolist() if one in held]),
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 128), (129,)])
