@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config
 from pydantic import SecretStr
 
+from recognizance.core import waiting
 from recognizance.core.settings import Settings
 from recognizance.storage.objects.s3 import S3ObjectStore
 
@@ -161,8 +162,8 @@ NAMED = b'{"Image":{"S3Object":{"Bucket":"bucket","Name":"key"}}}'
 
 
 def test_a_bucket_that_hangs_takes_nothing_from_the_others(hanging: Any, silent: socket.socket) -> None:
-    waiting = [hanging.connect() for _ in range(8)]
-    for connection in waiting:
+    clients = [hanging.connect() for _ in range(8)]
+    for connection in clients:
         connection.sendall(hanging.message("DetectText", NAMED))
     assert eventually(lambda: metric(hanging, 'recognizance_requests_elsewhere{what="objects"}') == 8)
     assert metric(hanging, "recognizance_requests_in_progress") == 0
@@ -172,7 +173,7 @@ def test_a_bucket_that_hangs_takes_nothing_from_the_others(hanging: Any, silent:
     for _ in range(20):
         assert hanging.call("ListCollections").status == 200
     silent.close()  # which resets the connections that were never accepted
-    for connection in waiting:
+    for connection in clients:
         assert b"InvalidS3ObjectException" in connection.recv(65536)
         connection.close()
     assert eventually(lambda: metric(hanging, 'recognizance_requests_elsewhere{what="objects"}') == 0)
@@ -229,6 +230,23 @@ def test_a_client_that_left_while_its_picture_was_fetched_is_not_worked_for(
     assert hanging.backend.fetched == []
     left = 'recognizance_requests_total{code="ClientDisconnected",operation="DetectText"}'
     assert eventually(lambda: metric(hanging, left) == 1)
+
+
+def test_a_wait_within_a_wait_takes_one_turn(serve: Callable[..., Any]) -> None:
+    server = serve(max_concurrent_requests=1)
+
+    def wait(_: Any) -> Any:
+        with waiting.elsewhere("vectors"):
+            with waiting.elsewhere("objects"):
+                pass
+            assert metric(server, "recognizance_requests_in_progress") == 0
+        return {}
+
+    server.backend.handlers["ListStreamProcessors"] = wait
+    for _ in range(3):
+        assert server.call("ListStreamProcessors").status == 200
+    assert eventually(lambda: metric(server, "recognizance_requests_in_progress") == 0)
+    assert server.call("ListCollections").status == 200
 
 
 @pytest.mark.parametrize("mode", ["standard", "adaptive", "legacy"])

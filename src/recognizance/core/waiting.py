@@ -24,6 +24,9 @@ _pause: ContextVar[Pause | None] = ContextVar("pause", default=None)
 def elsewhere(what: Remote) -> AbstractContextManager[None]:
     """Return a context in which this thread waits for another machine and does nothing else.
 
+    Enter it before any lock, and hold none when it ends: those who work may be waiting for that lock, and this thread
+    would wait for them.
+
     Raises:
         ThroughputExceededError: On entering: too many threads wait for it already.
     """

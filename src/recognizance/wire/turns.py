@@ -160,11 +160,12 @@ class Turns:
 class _Turn:
     """One request's turn."""
 
-    __slots__ = ("_holds", "_turns", "abandoned", "loop")
+    __slots__ = ("_away", "_holds", "_turns", "abandoned", "loop")
 
     def __init__(self, turns: Turns, loop: asyncio.AbstractEventLoop) -> None:
         self._turns, self.loop = turns, loop
         self._holds = True  # changed on the loop alone
+        self._away = False  # changed by the thread alone
         self.abandoned = False
 
     def run(self, work: Callable[[], _T]) -> _T:
@@ -181,11 +182,16 @@ class _Turn:
 
     @contextmanager
     def _elsewhere(self, what: Remote) -> Iterator[None]:
+        if self._away:  # a wait within a wait
+            yield
+            return
         self._turns.go(what)
+        self._away = True
         self.loop.call_soon_threadsafe(self.end)
         try:
             yield
         finally:
+            self._away = False
             try:
                 if self.abandoned:
                     raise ClientDisconnectedError
