@@ -79,6 +79,6 @@ class Upkeep:
                 loaded[pk].tend()
             except Exception as error:  # noqa: BLE001 - raised below: the other collections need their upkeep as well
                 failure = failure or error
+        self._galleries.recall.check()
         if failure:
             raise failure
-        self._galleries.recall.check()
