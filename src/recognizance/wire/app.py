@@ -59,11 +59,14 @@ def create_app(services: Services) -> Starlette:
         with services.database.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 
+    metrics = Metrics()
+    metrics.follow_recall(lambda: services.collections.recall)
     return build_app(
         services.settings,
         find=services.keys.find,
         dispatch=partial(operations.call, services),
         checks={"database": database_answers, "models": services.analysers.default},
+        metrics=metrics,
     )
 
 
@@ -73,6 +76,7 @@ def build_app(
     find: Callable[[str], Credential | None],
     dispatch: Dispatch,
     checks: Mapping[str, Callable[[], object]],
+    metrics: Metrics | None = None,
 ) -> Starlette:
     """Build the application from its parts.
 
@@ -81,8 +85,9 @@ def build_app(
         find: Returns the credential of an access key id, None when there is none.
         dispatch: Performs operations.
         checks: What must pass for the server to be ready, by name.
+        metrics: Where requests are counted.
     """
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     readiness = health.Readiness(checks)
     limiter = Limiter(rate=settings.requests_per_second, burst=settings.request_burst, metrics=metrics)
     endpoint = Endpoint(service_model(), Verifier(find, settings.region), limiter, dispatch)

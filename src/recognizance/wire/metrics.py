@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from recognizance.collections.recall import Tally
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -79,6 +88,28 @@ class Metrics:
         self._requests.labels(operation, code).inc()
         self._seconds.labels(operation).observe(seconds)
 
+    def follow_recall(self, tally: Callable[[], Tally]) -> None:
+        """Show how many matches ordinary searches are found to miss, whenever somebody looks."""
+        self.registry.register(_Recall(tally))
+
     async def page(self, _request: Request) -> Response:
         """Answer Prometheus."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _Recall(Collector):
+    """What repeated searches found out."""
+
+    def __init__(self, tally: Callable[[], Tally]) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the counters as they stand."""
+        tally = self._tally()
+        searches = "Probes that were searched for once more, exactly; see the setting checked_searches."
+        yield CounterMetricFamily("recognizance_checked_searches", searches, value=tally.searches)
+        found = "Matches that exact searches gave, by whether the ordinary search had found or missed them."
+        matches = CounterMetricFamily("recognizance_checked_matches", found, labels=["outcome"])
+        matches.add_metric(["found"], tally.found)
+        matches.add_metric(["missed"], tally.missed)
+        yield matches
