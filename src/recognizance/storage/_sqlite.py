@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,10 @@ def _make_file(path: Path) -> None:
     """Make the folder and the file before SQLite does, so that nobody else may read them; its side files follow."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # A file that is there is not opened: to close it again would drop every lock that this process's connections
+        # hold on it (https://sqlite.org/howtocorrupt.html, 2.2), and another process would delete the log they use.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise SetupError(
             f"The database {path} cannot be opened: {error.strerror}. Choose a data folder that this user may write to."
