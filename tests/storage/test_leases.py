@@ -115,6 +115,9 @@ def test_a_row_whose_lease_ended_is_given_to_another_and_the_first_can_write_not
         finish_with_another_row(database, first)
     with database.begin() as connection:
         LEASES.hand_back(connection, first)
+        LEASES.check(connection, second)
+        with pytest.raises(LeaseLostError):
+            LEASES.check(connection, first)
         assert LEASES.renew(connection, [first, second], seconds=60) == {first}
         assert connection.scalar(sa.select(WORK.c.result).where(WORK.c.pk == 3)) is None
         LEASES.finish(connection, second)

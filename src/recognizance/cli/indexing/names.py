@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import PurePath
 from typing import Literal
 
 Kind = Literal["file", "stem", "folder", "none"]
@@ -14,11 +14,11 @@ MAX_LENGTH = 255
 _ALLOWED = re.compile(r"[a-zA-Z0-9_.\-:]")
 
 
-def external_id(path: Path, kind: Kind) -> str | None:
+def external_id(path: PurePath, kind: Kind) -> str | None:
     """Return the external image id of a file, None when it gets none.
 
     Args:
-        path: The file, absolute.
+        path: The file, absolute; or the key of an object.
         kind: What the id is made from: the file's name, its name without the ending, or the name of its folder.
     """
     match kind:

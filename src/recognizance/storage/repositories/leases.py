@@ -139,6 +139,15 @@ class Leases:
                 lost.add(lease)
         return lost
 
+    def check(self, connection: Connection, lease: Lease) -> None:
+        """Make sure that the lease is held, and stays so until the transaction ends.
+
+        Raises:
+            LeaseLostError: It is lost; the transaction must not be committed.
+        """
+        if connection.scalar(sa.select(self._table.c.pk).where(self._held(lease)).with_for_update()) is None:
+            raise LeaseLostError
+
     def finish(self, connection: Connection, lease: Lease, **values: Any) -> None:  # noqa: ANN401 - of any column
         """Mark a row as done, for good, and set other columns of it.
 
