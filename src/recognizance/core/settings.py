@@ -42,7 +42,9 @@ class Settings(BaseSettings):
         default=(), description="Names of models whose restrictive terms the operator has accepted."
     )
     database_url: str | None = Field(
-        default=None, description="SQLAlchemy URL of the database; by default SQLite in the data folder."
+        default=None,
+        description="URL of the database, sqlite:////folder/file.db or postgresql://user:password@host/name; by default "
+        "SQLite in the data folder.",
     )
     exact_faces: int = Field(
         default=50_000,
