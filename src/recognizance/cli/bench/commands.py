@@ -106,3 +106,69 @@ def search(
         print_json(report.to_json())
     else:
         report.print(console())
+
+
+@app.command()
+@plain_errors
+def capacity(
+    *,
+    faces: Annotated[
+        int, typer.Option(min=1000, metavar="N", help="Faces that the index alone is searched with.")
+    ] = 10_000_000,
+    server_faces: Annotated[
+        int,
+        typer.Option(
+            min=1000, metavar="N", help="Faces of the server's collection; they are written to a database first."
+        ),
+    ] = 300_000,
+    clients: Annotated[int, typer.Option(min=2, max=256, metavar="N", help="Clients that search at once.")] = 8,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of portraits to index and to search with; by default they are cut out of the demonstration "
+            "pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    price_per_hour: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="PRICE",
+            help="What an hour of this machine costs you, in any currency. The default is a round number and nobody's "
+            "price.",
+        ),
+    ] = 0.1,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, metavar="N", help="How long to measure each figure, at least.")
+    ] = 20.0,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the configuration file; nothing in it is read or changed besides.",
+            show_default=False,
+        ),
+    ] = None,
+    contract: Contract = None,
+    models: Models = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for a README.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure what this machine serves: faces indexed in an hour, searches a second, and what a million of them cost.
+
+    Server and clients share the machine. It works in a folder of its own, which it deletes; ten million faces need
+    6 GB. For figures to quote, let nothing else run on the machine.
+    """
+    from recognizance.cli.bench.capacity import Plan, measure
+
+    settings = load_settings(data=data, contract=contract, models=models)
+    plan = Plan(faces, server_faces, clients, images, seconds, price_per_hour)
+    report = measure(settings, plan, messages().print)
+    if json:
+        print_json(report.to_json())
+    elif markdown:
+        typer.echo(report.to_markdown())
+    else:
+        report.print(console())

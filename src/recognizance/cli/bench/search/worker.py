@@ -91,22 +91,25 @@ class _Worker:
         return {"ms": times, "found": found}
 
     def load(self, threads: int, seconds: float) -> dict[str, Any]:
-        """Search from several threads at once, as many times as they can."""
+        """Search from several threads at once, each as often as it can."""
         deadline = perf_counter() + seconds
-        counts = [0] * threads
+        times: list[list[float]] = [[] for _ in range(threads)]
 
-        def work(mine: int) -> None:
-            while perf_counter() < deadline:
-                self._engine.search(self._probes[(counts[mine] * threads + mine) % len(self._probes)], HITS)
-                counts[mine] += 1
+        def work(mine: list[float], number: int) -> None:
+            while not mine or perf_counter() < deadline:
+                number = (number + threads) % len(self._probes)
+                started = perf_counter()
+                self._engine.search(self._probes[number], HITS)
+                mine.append((perf_counter() - started) * 1000)
 
         started = perf_counter()
-        workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+        workers = [threading.Thread(target=work, args=(mine, number)) for number, mine in enumerate(times)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
-        return {"per_second": sum(counts) / (perf_counter() - started)}
+        ms = [one for mine in times for one in mine]
+        return {"per_second": len(ms) / (perf_counter() - started), "ms": ms}
 
     def memory(self) -> dict[str, Any]:
         """Return this process's resident memory in MiB: its own, and pages of files that the system may take back."""
