@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
     from recognizance.vision.faces import FloatArray
 
-_FACES_A_CLUSTER = 400
-_PRIOR = 256.0
+_FACES_A_CLUSTER = 200
+_PRIOR = 64.0
 _ROUNDS = 15
 
 
 class Distractors:
     """Draws stored vectors of people who do not exist from the distribution of real ones.
 
-    The sample is divided into clusters of a few hundred similar people by k-means, and each cluster becomes a normal
-    distribution with the cluster's own mean and covariance, impostor level included. A cluster has hardly more people
-    than dimensions, so its covariance is drawn towards the mean covariance of all clusters, as if that had been seen
-    ``256`` times more (the posterior mean under an inverse Wishart prior). One normal distribution for all people
-    would have the right mean scores and too few people who look alike, which is what a search is about.
+    The sample is divided into clusters of about two hundred similar people by k-means, and each cluster becomes a
+    normal distribution with the cluster's own mean and covariance, impostor level included. A cluster has hardly more
+    people than dimensions, so its covariance is drawn towards the mean covariance of all clusters, as if that had been
+    seen 64 times more (the posterior mean under an inverse Wishart prior). One normal distribution for all people would
+    have the right mean scores and too few people who look alike, which is what a search is about.
 
     Args:
         sample: (n, d + 1) float32 stored vectors of different people, one each; see ``collections.vectors``.
