@@ -30,6 +30,10 @@ from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
 from recognizance.vision.models import ModelStore
 
+# gRPC, which tests of Milvus have in this process, would act on its own threads whenever another test starts a program
+# as another user; and whichever came first crashed now and then. It reads this when it is first imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
