@@ -132,9 +132,7 @@ def codes(width: int) -> Iterator[Code]:
     yield Code("int8", width, lambda wide: faiss.IndexScalarQuantizer(wide, faiss.ScalarQuantizer.QT_8bit, _INNER))
     yield Code("RaBitQ, 1 bit", width / 8 + 8, lambda wide: faiss.IndexRaBitQFastScan(wide + -wide % 8, _INNER))
     for probed in (64, 256):
-        yield Code(
-            f"ours behind 1,024 lists, {probed} read", -(-width // 4) + 8, lambda wide, n=probed: _lists(wide, n)
-        )
+        yield Code(f"ours behind 1,024 lists, {probed} read", -(-width // 4) + 8, partial(_lists, probed=probed))
 
 
 def _residual(width: int, *, parts: int, stages: int) -> Any:  # noqa: ANN401 - faiss has no types
