@@ -108,6 +108,7 @@ def test_what_one_process_writes_the_other_finds_at_once(
         assert found(reader, people, person) == ids
         reader.delete_faces("c", [ids.pop(0)])
         assert found(writer, people, person) == found(reader, people, person) == ids
+    assert gallery(service).faces.watermark == gallery(other).users.watermark == 12
 
 
 def test_users_are_followed_too(service: CollectionService, other: CollectionService, people: People) -> None:
@@ -169,6 +170,43 @@ def test_a_process_that_missed_more_than_the_log_keeps_compares_everything(
         assert found(other, people, person) == found(service, people, person) == ids
     (line,) = (line for line in logs if line["event"] == "Milvus was made equal to the database")
     assert (line["written"], line["removed"]) == (20, 1)
+
+
+def test_users_vectors_that_changed_long_ago_are_pushed_again(
+    service: CollectionService, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.create_collection("c")
+    one, two = people.strangers(2)
+    ids = people.index(service, "c", np.stack([one, two]))
+    service.create_user("c", "u")
+    service.associate_faces("c", "u", ids[:1])
+    assert users_found(service, people, one) == ["u"]
+    monkeypatch.setattr(face_log, "KEPT", 2)
+    monkeypatch.setattr(Upkeep, "_once", lambda _: None)
+    monkeypatch.setattr(SharedGallery, "apply", lambda *_: None)
+    service.associate_faces("c", "u", ids[1:], threshold=0)
+    service.disassociate_faces("c", "u", ids[:1])
+    people.index(service, "c", people.strangers(4))
+    assert (users_found(service, people, one), users_found(service, people, two)) == ([], ["u"])
+
+
+def test_a_collection_that_is_deleted_while_it_is_filled_leaves_nothing(
+    service: CollectionService, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(SharedGallery, "apply", lambda *_: None)
+    service.create_collection("c")
+    people.index(service, "c", people.strangers(5))
+    one = gallery(service)
+
+    def delete(_: int) -> None:
+        service.delete_collection("c")
+        service._galleries.sweep()
+
+    with pytest.raises(ResourceNotFoundError):
+        one.fill(on_rows=delete)
+    assert len(one.faces) == 0
+    assert one.faces.watermark == -1
 
 
 def test_a_deleted_collection_is_erased_by_the_next_sweep(
@@ -240,6 +278,23 @@ def test_an_older_copy_of_the_database_is_noticed(
     with capture_logs() as logs:
         assert found(open_service(), people, one) == []
     assert "what Milvus holds is not this database's, and is filled again" in {line["event"] for line in logs}
+
+
+def test_a_database_that_milvus_is_ahead_of_is_pushed_again(
+    service: CollectionService, open_service: Callable[[], CollectionService], people: People
+) -> None:
+    service.create_collection("c")
+    one, two = people.strangers(2)
+    ids = people.index(service, "c", one[None])
+    people.index(service, "c", two[None])
+    assert len(found(service, people, two)) == 1
+    with service._database.begin() as connection:  # as it was before the second face
+        connection.execute(schema.faces.delete().where(schema.faces.c.face_id != ids[0]))
+        connection.execute(schema.face_log.delete().where(schema.face_log.c.revision > 1))
+        connection.execute(schema.collections.update().values(face_count=1, revision=1))
+    later = open_service()
+    assert (found(later, people, one), found(later, people, two)) == (ids, [])
+    assert len(gallery(later).faces) == 1
 
 
 def test_a_rebuild_brings_back_what_milvus_lost_or_got_wrong(service: CollectionService, people: People) -> None:
