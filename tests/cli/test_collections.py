@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
-pytestmark = pytest.mark.usefixtures("portraits")
+pytestmark = pytest.mark.usefixtures("portraits", "either_database")
 
 
 def test_a_collection_is_made_described_listed_and_deleted(cli: Cli) -> None:

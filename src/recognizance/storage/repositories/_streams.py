@@ -59,6 +59,8 @@ def rows(connection: Connection, statement: "sa.Select[Any]", size: int) -> Iter
     the connection meanwhile, but the iteration must end before the transaction does.
     """
     text = _text(connection, statement)
+    if connection.dialect.name == "postgresql":  # between two parts an index of millions may be trained
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     # A cursor with a name stays in the server; binary, because bytes written as text are twice as long.
     postgresql = {"name": f"recognizance_{next(_cursor_numbers)}", "binary": True}
     with driver(connection, text) as own:
