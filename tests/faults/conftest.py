@@ -7,12 +7,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.faults.worker import Worker
 
@@ -22,9 +22,9 @@ SCRIPT = Path(__file__).with_name("worker.py")
 class Child:
     """A worker process."""
 
-    def __init__(self, data: Path, database_url: str) -> None:
+    def __init__(self, data: Path, database_url: str, *options: str, within: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(data), database_url],
+            [*within, sys.executable, str(SCRIPT), str(data), database_url, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -42,6 +42,13 @@ class Child:
         self.say(name, *arguments)
         return self.hear()
 
+    def died(self, seconds: float = 60) -> int | None:
+        """Wait until it has ended, for so long at most; return how."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def kill(self) -> list[Any]:
         """Kill it with SIGKILL, if it is alive; return what it had still said."""
         if self.process.poll() is not None:
@@ -52,18 +59,32 @@ class Child:
         return [json.loads(line) for line in self.process.stdout]
 
 
+class Starter(Protocol):
+    """Starts a process.
+
+    Its options are words: with ``few``, segments have few faces and are written all the time. ``folder`` is another
+    data folder, ``url`` another database, ``within`` the beginning of a command that the process is run by.
+    """
+
+    def __call__(
+        self, *options: str, folder: Path | None = None, url: str | None = None, within: Sequence[str] = ()
+    ) -> Child: ...
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
 @pytest.fixture
-def start(data: Path, database_url: str) -> Iterator[Callable[[], Child]]:
+def start(data: Path, database_url: str) -> Iterator[Starter]:
     """Start a process on the database."""
     children: list[Child] = []
 
-    def start_one() -> Child:
-        children.append(Child(data, database_url))
+    def start_one(
+        *options: str, folder: Path | None = None, url: str | None = None, within: Sequence[str] = ()
+    ) -> Child:
+        children.append(Child(folder or data, url or database_url, *options, within=within))
         return children[-1]
 
     yield start_one

@@ -4,17 +4,32 @@ Started by the tests beside it, who may kill it at any moment.
 """
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
+import structlog
+from structlog.testing import LogCapture
 
+from recognizance.collections import register, upkeep
+from recognizance.collections.index import ScanIndex, segment_file
+from recognizance.collections.index import cache as index_cache
+from recognizance.collections.index.scoring import exact_scores
 from recognizance.collections.model import Probes
 from recognizance.collections.service import CollectionService
+from recognizance.collections.vectors import from_rows, probes
+from recognizance.core.errors import RecognizanceError
 from recognizance.core.settings import Settings
 from recognizance.governance.keys import KeyStore
+from recognizance.storage import schema
 from recognizance.storage.database import Database
 from recognizance.vision.analyser import Analysers
 from recognizance.vision.contracts import load_contract
@@ -47,8 +62,11 @@ def faces_of(numbers: Sequence[int]) -> Faces:
 class Worker:
     """A collection service of this process."""
 
-    def __init__(self, data: Path, database_url: str) -> None:
-        settings = Settings(data=data, database_url=database_url, models=data / "models", contract="core")
+    def __init__(self, data: Path, database_url: str, *, exact_faces: int = 50_000) -> None:
+        settings = Settings(
+            data=data, database_url=database_url, models=data / "models", contract="core", exact_faces=exact_faces
+        )
+        self.log = LogCapture()
         self.database = Database.open(database_url)
         self.keys = KeyStore(self.database, data, account_id=settings.account_id)
         self.service = CollectionService(self.database, Analysers(settings), settings)
@@ -91,15 +109,183 @@ class Worker:
             elif start // 10 % 3 == 1:
                 answer({"deleted": self.delete(ids[0])})
 
+    # Large collections
+
+    def grow(self, first: int, pictures: int = 1, faces: int = 10) -> list[str]:
+        """Index pictures of consecutive numbers; return the ids of the faces."""
+        ids: list[str] = []
+        for start in range(first, first + pictures * faces, faces):
+            ids += self.index(*range(start, start + faces))
+        return ids
+
+    def user(self, name: str, *face_ids: str) -> None:
+        """Make a user of these faces, or give those to the user that there is."""
+        if not self.service.list_faces("c", face_ids=list(face_ids)).items[0].user_id:
+            self.service.create_user("c", name)
+        self.service.associate_faces("c", name, face_ids, threshold=0)
+
+    def faces(self) -> list[str]:
+        """Return the ids of all faces, in the order they were stored."""
+        return [face.face_id for face in self.service.list_faces("c", limit=10**9).items]
+
+    def check(self) -> list[str]:
+        """Compare what searches answer with what follows from the database's rows, one by one."""
+        asked = Probes.of(faces_of([10**8, 10**8 + 1, 10**8 + 2]), CONTRACT.version)
+        wrong: list[str] = []
+        for kind, id_of, search in (
+            ("faces", schema.faces.c.face_id, self.service.search_faces),
+            ("users", schema.users.c.user_id, self.service.search_users),
+        ):
+            found: Any = search("c", asked, threshold=0, limit=8)
+            got = [[one.face.face_id if kind == "faces" else one.user.user_id for one in matches] for matches in found]
+            vector, key = id_of.table.c.vector, id_of.table.c.pk
+            with self.database.read() as connection:
+                rows = connection.execute(sa.select(id_of, vector).where(vector.is_not(None)).order_by(key)).all()
+            for number, probe in enumerate(probes(asked.embeddings)):
+                best: list[str] = []
+                if rows:
+                    scores = exact_scores(from_rows([row[1] for row in rows]).astype(np.float32), probe)
+                    best = [rows[place][0] for place in np.argsort(-scores, kind="stable")[:8]]
+                if got[number] != best:
+                    wrong.append(f"{kind}: {got[number]} instead of {best}")
+        return wrong
+
+    def state(self) -> dict[str, Any]:
+        """Return how the index of faces stands, and what is in its files."""
+        ((_, gallery),) = self.service._galleries.loaded().items()
+        assert isinstance(gallery.faces, ScanIndex)
+        names = [one.name for one in gallery.faces._segments]
+        files = {path.name for path in gallery.faces._cache._folder.glob("*.segment")}
+        return {
+            "segments": len(names),
+            "in memory": names.count(None),
+            "left over": len(files - set(names)),
+            "tail": len(gallery.faces._tail),
+            "owner": gallery.faces._cache._lock is not None,
+        }
+
+    def until(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Wait for a state, for a minute at most; return the one there is then."""
+        deadline = time.monotonic() + 60
+        while not wanted.items() <= (state := self.state()).items() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return state
+
+    def said(self) -> list[str]:
+        """Return the warnings that were logged since this was asked last."""
+        said = [f"{one['event']} ({one.get('reason', one.get('error', ''))})" for one in self.log.entries]
+        levels = [one["log_level"] for one in self.log.entries]
+        self.log.entries.clear()
+        return [text for text, level in zip(said, levels, strict=True) if level in {"warning", "error"}]
+
+    def attempt(self, name: str, *arguments: Any) -> str:
+        """Do something that should fail; return the error."""
+        try:
+            getattr(self, name)(*arguments)
+        except (RecognizanceError, sa.exc.SQLAlchemyError) as error:
+            return f"{type(error).__name__}: {error}"
+        return "done"
+
+    def rebuild(self) -> None:
+        """Build the index anew."""
+        self.service.rebuild("c")
+
+    def compact(self) -> None:
+        """Write the index anew."""
+        self.service.compact("c")
+
+    def churn(self, first: int) -> None:
+        """Write as :meth:`write` does, change users and search at the same time, for ever."""
+        ids = self.index(*range(first + 5_000_000, first + 5_000_020))
+        self.user(f"v{first}", ids[0])
+
+        def change_users() -> None:
+            for turn in count():
+                one = ids[1 + turn % 19]
+                self.service.associate_faces("c", f"v{first}", [one], threshold=0)
+                self.service.disassociate_faces("c", f"v{first}", [one])
+
+        def search() -> None:
+            for turn in count():
+                number = turn % 20
+                if self.search(first + 5_000_000 + number) != [ids[number]]:
+                    answer({"wrong": number})
+
+        for action in (change_users, search):
+            threading.Thread(target=action, daemon=True).start()
+        self.write(first)
+
+    def die(self, step: str, times: int) -> None:
+        """End this process as if by kill -9, when it comes to a step of writing the cache for the ``times``-th time."""
+        left = count(1)
+
+        def before(original: Callable[..., Any]) -> Callable[..., Any]:
+            def replaced(*arguments: Any, **options: Any) -> Any:
+                if next(left) == times:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **options)
+
+            return replaced
+
+        owner, name = {
+            "before a segment is written": (segment_file, "write"),
+            "after a segment was written": (segment_file, "map_vectors"),
+            "before the mark is noted": (register.CacheRegister, "note"),
+            "before the manifest is written": (index_cache.Cache, "_replace_manifest"),
+            "before the manifest is renamed": (Path, "replace"),
+            "after the manifest was renamed": (index_cache, "sync_folder"),
+            "before old files are swept away": (index_cache.Cache, "_sweep"),
+            "after an old file was deleted": (index_cache, "_remove"),
+            "before a segment is on the disk": (os, "fsync"),
+        }[step]
+        setattr(owner, name, before(getattr(owner, name)))
+
+    # Full disks
+
+    def fill_disk(self, folder: str, leave: int = 0) -> None:
+        """Fill the disk that a folder is on, but for some bytes."""
+        with Path(folder, "filler").open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1 << 16))
+            except OSError:
+                pass
+            try:
+                while True:
+                    file.write(bytes(512))
+            except OSError:
+                pass
+            file.truncate(max(0, file.tell() - leave))
+
+    def free_disk(self, folder: str) -> None:
+        """Make room again."""
+        Path(folder, "filler").unlink()
+
+
+_ANSWERING = threading.Lock()
+
 
 def answer(value: object) -> None:
     """Print a line of JSON at once."""
-    print(json.dumps(value), flush=True)
+    with _ANSWERING:
+        print(json.dumps(value), flush=True)
+
+
+def make_few() -> None:
+    """Have segments of few faces, written and purged all the time."""
+    options: dict[str, Any] = dict(ScanIndex.__init__.__kwdefaults__ or {})
+    ScanIndex.__init__.__kwdefaults__ = options | {"tail_up_to": 16, "capacity": 64, "purge_after": 0.0}
+    upkeep._WAIT_SECONDS = 0.02
+    index_cache.RETRY_SECONDS = 0.2
 
 
 def main() -> None:
     """Answer each line of the input."""
-    worker = Worker(Path(sys.argv[1]), sys.argv[2])
+    few = "few" in sys.argv[3:]
+    if few:
+        make_few()
+    worker = Worker(Path(sys.argv[1]), sys.argv[2], exact_faces=40 if few else 50_000)
+    structlog.configure(processors=[worker.log])
     answer("ready")
     for line in sys.stdin:
         name, *arguments = json.loads(line)
