@@ -1,31 +1,65 @@
-"""A Milvus to test with: milvus-lite, which serves one folder from within this process."""
+"""A Milvus to test with: milvus-lite, which answers Milvus's protocol, in a process of its own."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from recognizance.collections.index.milvus import MilvusServer
 from recognizance.core.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
-@pytest.fixture(scope="module")
-def milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What ``milvus_url`` names: a file of this module's own."""
-    from milvus_lite.server_manager import server_manager_instance
+    Serve = Callable[[Path, int], AbstractContextManager[tuple[int, subprocess.Popen[bytes]]]]
 
-    path = tmp_path_factory.mktemp("milvus") / "vectors.db"
-    yield path
-    server_manager_instance.release_server(str(path))
+# It ends with whoever started it, however that ends: then there is nobody left who could write to it.
+_SERVE = """
+import sys
+from milvus_lite.adapter.grpc.server import start_server_in_thread
+server, database, port = start_server_in_thread(sys.argv[1], port=int(sys.argv[2]))
+print(port, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _serve(folder: Path, port: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    command = [sys.executable, "-c", _SERVE, str(folder), str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def serve_milvus() -> Serve:
+    """Serve a folder on a port, 0 for a free one; gives the port and the process."""
+    return _serve
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus that runs as long as the tests; each test has names of its own in it."""
+    with _serve(tmp_path_factory.mktemp("milvus") / "data", 0) as (port, _):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
-def open_milvus(milvus_file: Path) -> Iterator[Callable[..., MilvusServer]]:
+def open_milvus(milvus_url: str) -> Iterator[Callable[..., MilvusServer]]:
     """Connect once more, as another process would."""
     opened: list[MilvusServer] = []
 
     def connect(**settings: object) -> MilvusServer:
-        values = {"milvus_url": str(milvus_file), "milvus_timeout_seconds": 60} | settings
+        values = {"milvus_url": milvus_url, "milvus_timeout_seconds": 60} | settings
         opened.append(MilvusServer(Settings.model_validate(values)))
         return opened[-1]
 

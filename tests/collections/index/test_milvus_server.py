@@ -6,9 +6,7 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,11 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVE = """
-import sys
-from milvus_lite.adapter.grpc.server import run_server
-run_server(sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]))
-"""
+    from tests.collections.index.conftest import Serve
 
 
 @pytest.fixture
@@ -49,24 +43,6 @@ def server(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusServer]
     made = MilvusServer(Settings(milvus_url=f"http://127.0.0.1:{port}", milvus_timeout_seconds=2))
     yield made
     made.close()
-
-
-@contextmanager
-def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A Milvus on this port, which keeps its data in this folder."""
-    command = [sys.executable, "-c", SERVE, str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            while process.poll() is None:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    pass
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
 
 
 def answered(server: MilvusServer) -> str:
@@ -111,7 +87,7 @@ def test_after_a_failure_nobody_waits_for_a_while(
 
 
 def test_what_was_stored_is_found_after_a_restart_and_a_standstill(
-    port: int, server: MilvusServer, tmp_path: Path
+    port: int, server: MilvusServer, tmp_path: Path, serve_milvus: Serve
 ) -> None:
     index = MilvusIndex(server, Layout(server, "one", "faces", 3), 1)
     vectors = np.eye(3, dtype=np.float32)
@@ -121,7 +97,7 @@ def test_what_was_stored_is_found_after_a_restart_and_a_standstill(
         found: list[int] = hits.ids.tolist()
         return found
 
-    with serving(tmp_path / "data", port) as process:
+    with serve_milvus(tmp_path / "data", port) as (_, process):
         answered(server)
         index.add(np.arange(3), vectors)
         assert nearest() == [0]
@@ -137,7 +113,7 @@ def test_what_was_stored_is_found_after_a_restart_and_a_standstill(
         assert nearest() == [0]
     with pytest.raises(TemporarilyUnavailableError):
         nearest()
-    with serving(tmp_path / "data", port):
+    with serve_milvus(tmp_path / "data", port):
         answered(server)
         with contextlib.suppress(MissingError):  # milvus-lite loads nothing by itself after a start
             nearest()
@@ -145,11 +121,11 @@ def test_what_was_stored_is_found_after_a_restart_and_a_standstill(
 
 
 def test_a_milvus_that_was_emptied_says_so_and_takes_everything_again(
-    server: MilvusServer, port: int, tmp_path: Path
+    server: MilvusServer, port: int, tmp_path: Path, serve_milvus: Serve
 ) -> None:
     index = MilvusIndex(server, Layout(server, "one", "faces", 3), 1)
     vectors = np.eye(3, dtype=np.float32)
-    with serving(tmp_path / "data", port):
+    with serve_milvus(tmp_path / "data", port):
         answered(server)
         index.add(np.arange(3), vectors)
         for name in server.call("list_collections"):
