@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 MOST_ATTEMPTS = 3
-"""A chunk that has ended its process so often, or failed, is set aside."""
+"""A chunk that has ended its process so often is set aside."""
 
 _PAUSE_SECONDS = 20.0
 _LOOK_SECONDS = 1.0
@@ -138,9 +138,9 @@ class Share:
             try:
                 while not self.stopped and not self._is_finished():
                     self._lister.offer()
-                    self._work_off()
-                    self._on_progress()
-                    self._wake.wait(_LOOK_SECONDS)
+                    if not self._work_off():
+                        self._on_progress()
+                        self._wake.wait(_LOOK_SECONDS)
             finally:
                 self._lister.stop()
                 self._hand_back()
@@ -156,18 +156,25 @@ class Share:
 
         return self._written(finish)
 
-    def _work_off(self) -> None:
-        """Do chunks until none is free."""
+    def _work_off(self) -> bool:
+        """Do chunks until none is free; return whether there were any."""
+        any_done = False
         stages = two_stages(self._items(), self._read, self._examine, readers=self._readers, workers=self._workers)
         with Behind() as behind, stages as outcomes:
             for outcome in outcomes:
+                any_done = True
                 chunk = outcome.task.subject.chunk
                 chunk.outcomes.append(outcome)
                 chunk.waiting -= 1
                 if not chunk.waiting and not self.stopped:
                     behind(self._writing(chunk))
+        return any_done
 
     def _items(self) -> Iterator[Task[Item]]:
+        """Give the objects of one chunk after the other.
+
+        A chunk that has failed before is done alone: should it end this process, no other chunk is held to account.
+        """
         while not self.stopped and (claimed := self._written(self._claim)) is not None:
             lease, entries = claimed
             chunk = Chunk(lease, len(entries))
@@ -176,8 +183,11 @@ class Share:
             self._on_progress()
             for entry in entries:
                 yield Task(Item(chunk, entry), self._plan.external_id(entry))
+            if lease.attempt > 1:
+                return
 
     def _claim(self, connection: Connection) -> tuple[Lease, list[Entry]] | None:
+        """Take a chunk; None when none is free, or the one that is has to wait until this process holds no other."""
         lease = CHUNKS.claim(
             connection,
             bulk_jobs.of_job(self._job.pk),
@@ -185,7 +195,26 @@ class Share:
             seconds=self._seconds,
             most_attempts=MOST_ATTEMPTS,
         )
-        return None if lease is None else (lease, jobs.unpack(bulk_jobs.content(connection, lease)))
+        if lease is None:
+            return None
+        if lease.attempt > 1 and self._held:
+            CHUNKS.hand_back(connection, lease, unused=True)
+            return None
+        entries = jobs.unpack(bulk_jobs.content(connection, lease))
+        if lease.attempt == MOST_ATTEMPTS and len(entries) > 1:
+            return lease, self._split(connection, lease, entries)
+        return lease, entries
+
+    def _split(self, connection: Connection, lease: Lease, entries: list[Entry]) -> list[Entry]:
+        """Leave the first object alone in a chunk at its last attempt, and make a chunk of each other.
+
+        So only what fails is set aside in the end, and not what happened to be listed beside it.
+        """
+        first, *rest = entries
+        bulk_jobs.replace_content(connection, lease, jobs.pack([first]), 1)
+        for entry in rest:
+            bulk_jobs.add_chunk(connection, self._job.pk, jobs.pack([entry]), 1, attempts=MOST_ATTEMPTS - 1)
+        return [first]
 
     def _read(self, task: Task[Item]) -> Outcome[Item] | Content[Item]:
         entry, content = task.subject.entry, []

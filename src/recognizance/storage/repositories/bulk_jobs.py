@@ -181,11 +181,12 @@ def finish_if_done(connection: Connection, job_pk: int, now: datetime) -> bool:
 # Chunks
 
 
-def add_chunk(connection: Connection, job_pk: int, content: bytes, objects: int) -> None:
-    """Append a chunk that anybody may take."""
+def add_chunk(connection: Connection, job_pk: int, content: bytes, objects: int, attempts: int = 0) -> None:
+    """Append a chunk that anybody may take; so many attempts were made on its objects before."""
+    connection.execute(sa.select(jobs.c.pk).where(only(job_pk)).with_for_update())  # numbers are given one by one
     last = connection.scalar(sa.select(sa.func.max(chunks.c.number)).where(chunks.c.job_pk == job_pk)) or 0
     values = {"job_pk": job_pk, "number": last + 1, "objects": objects, "content": content}
-    connection.execute(chunks.insert().values(**values, **free()))
+    connection.execute(chunks.insert().values(**values, **(free() | {"attempts": attempts})))
 
 
 def extend_listing(connection: Connection, job_pk: int, *, listed_to: bytes, objects: int, skipped: int) -> None:
