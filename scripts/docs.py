@@ -90,7 +90,14 @@ def _values(field: FieldInfo) -> str:
         return ", ".join(f"`{value}`" for value in kinds)
     if get_origin(field.annotation) is tuple:
         return "list of names"
-    names = {bool: "true or false", Path: "path", int: "whole number", float: "number", str: "text", SecretStr: "text, kept secret"}
+    names = {
+        bool: "true or false",
+        Path: "path",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        SecretStr: "text, kept secret",
+    }
     return names[kinds[0]] + _bounds(field)
 
 

@@ -186,13 +186,13 @@ def test_the_page_of_contracts_has_their_versions(name: str) -> None:
 def test_limits_are_those_of_the_code() -> None:
     text = page("docs/reference/http.md")
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    waiting = defaults["queue_timeout_seconds"]
     for row in (
         f"| Request head | {protocol.MAX_HEAD_BYTES // 1024} KiB, within {protocol.HEAD_SECONDS:g} seconds |",
         f"| Request body | {defaults['max_body_bytes'] // 2**20} MiB | `max_body_bytes` |",
         f"| Time for the body | {defaults['body_timeout_seconds']:g} seconds | `body_timeout_seconds` |",
         f"| Bodies held at once | {defaults['max_buffered_bytes'] // 2**20} MiB, those up to {body.SMALL // 1024} KiB",
-        f"| Requests waiting for their turn | {defaults['max_waiting_requests']}, each for "
-        f"{defaults['queue_timeout_seconds']:g} seconds |",
+        f"| Requests waiting for their turn | {defaults['max_waiting_requests']}, each for {waiting:g} seconds |",
         f"| Requests waiting for the S3 store | {defaults['max_remote_waits']} |",
         f"| Open connections | {defaults['max_connections']} |",
         f"| Time to read an answer | {protocol.ANSWER_SECONDS:g} to {2 * protocol.ANSWER_SECONDS:g} seconds |",

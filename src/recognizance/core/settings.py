@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     )
     database_url: str | None = Field(
         default=None,
-        description="URL of the database, sqlite:////folder/file.db or postgresql://user:password@host/name; by default "
-        "SQLite in the data folder.",
+        description="URL of the database, sqlite:////folder/file.db or postgresql://user:password@host/name; by "
+        "default SQLite in the data folder.",
     )
     exact_faces: int = Field(
         default=50_000,
