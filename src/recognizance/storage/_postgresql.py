@@ -121,4 +121,4 @@ def explain(shown: str, error: BaseException | None) -> str:
     """Say what is wrong with a database that cannot be opened, and what cures it."""
     text = " ".join(str(error).split())
     cure = next((cure for sign, cure in _CURES if sign in text.lower()), _OTHERWISE)
-    return f"The database {shown} cannot be opened: {text}. {cure}"
+    return f"The database {shown} cannot be opened: {text.rstrip('.?')}. {cure}"
