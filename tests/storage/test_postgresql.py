@@ -184,8 +184,12 @@ def test_whoever_was_in_the_middle_of_something_gets_an_error_and_wrote_nothing(
         with database.begin() as connection:
             meta.put(connection, "a", b"b")
             with database.begin() as other:
-                pid = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'INSERT%'")
-                other.execute(pid)
+                other.execute(
+                    sa.text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND query LIKE 'INSERT%'"
+                    )
+                )
             meta.put(connection, "b", b"b")
 
     with pytest.raises(OperationalError):
