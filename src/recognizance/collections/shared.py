@@ -46,6 +46,7 @@ _ROWS_AT_ONCE = 8192
 """Rows pushed in one turn. Less than Milvus gives in one answer, so that their keys can be compared."""
 
 _PAGE = 1000
+_one_at_a_time = threading.Lock()  # large collections are filled one after the other
 _AGAIN_SECONDS = 1.0
 
 OnRows = Callable[[int], None]
@@ -174,10 +175,11 @@ class SharedGallery(Gallery):
             put_changed(connection, entries, self.indexes)
             held = entries[-1][0]
             self._marks.put(self._pk, {"faces": held, "users": held})
-        if not self._checked and held == newest and not self._belongs(connection, count):
-            self._disown()
-            return False
-        self._checked = True
+        if not self._checked and held == newest:
+            if not self._belongs(connection, count):
+                self._disown()
+                return False
+            self._checked = True
         self._held = held
         return True
 
@@ -292,11 +294,17 @@ class SharedGallery(Gallery):
 
     def _fill_quietly(self) -> None:
         try:
-            self.fill()
+            with _one_at_a_time:
+                self.fill()
         except ResourceNotFoundError:
             pass
         except TemporarilyUnavailableError:
             log.warning("filling Milvus was interrupted; the next search or sweep goes on with it", collection=self._pk)
+
+    def close(self) -> None:
+        """Wait for the filling to end, if the process is to end; that of a deleted collection ends by itself."""
+        if self._filler is not None and self._stopped.is_set():
+            self._filler.join()
 
 
 class _SideBySide(Coalescer):
