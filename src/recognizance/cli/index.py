@@ -1,51 +1,75 @@
-"""``recognizance index``: the faces of a folder of pictures into a collection."""
+"""``recognizance index``: the faces of a folder or a bucket of pictures into a collection."""
 
-import csv
+from __future__ import annotations
+
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from recognizance.cli._options import Collection, Contract, Data, Json, Models
-from recognizance.cli._output import console, messages, plain_errors, print_json
+from recognizance.cli._output import messages, plain_errors, print_json
 from recognizance.cli._session import Session, open_session
-from recognizance.cli.indexing import pictures
+from recognizance.cli.indexing import rehearsal, summary
+from recognizance.cli.indexing.jobs import CHUNK_OBJECTS, Bucket, Plan, default_name, open_job
 from recognizance.cli.indexing.journal import Journal
 from recognizance.cli.indexing.names import Kind, external_id
-from recognizance.cli.indexing.run import Run, Tally
-from recognizance.cli.indexing.walk import walk
-from recognizance.core.errors import ResourceNotFoundError, SetupError
+from recognizance.cli.indexing.pictures import picture_bytes, read_picture_file
+from recognizance.cli.indexing.run import Run
+from recognizance.cli.indexing.screen import folder_progress, job_progress, report_to, stopped_by_signals
+from recognizance.cli.indexing.share import Share
+from recognizance.cli.indexing.walk import File, walk
+from recognizance.core.errors import ResourceAlreadyExistsError, ResourceNotFoundError, SetupError
 from recognizance.core.settings import load_settings_and_origins
-from recognizance.operations.local import BulkIndexer
+from recognizance.operations.local import BulkIndexer, Choice, analyse
+from recognizance.storage.objects import open_object_store
+from recognizance.storage.repositories import bulk_jobs
+from recognizance.vision.image import MAX_OBJECT_BYTES
 
-_MEANINGS = {
-    "InvalidImageFormatException": "not a JPEG or PNG, or damaged",
-    "ImageTooLargeException": "more than 15 MiB or 64 megapixels",
-    "InvalidParameterException": "a side of fewer than 80 pixels",
-    pictures.NO_FACE: "no face was found",
-    pictures.REJECTED: "every face failed the quality filter",
-    pictures.UNREADABLE: "the file could not be read",
-    pictures.FAULT: "a fault of this program; the log has it",
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-Report = Callable[[Path, str, str], None]
+    from recognizance.storage.objects.listing import Entry
+
+_READERS = 16
+"""Objects fetched at once: an S3 store answers in tens of milliseconds, which is longer than a picture takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command was asked for; the names are those of its options."""
+
+    collection: str
+    create: bool
+    names: Kind
+    choice: Choice
+    workers: int
+    chunk: int
+    job: str | None
+    report: Path | None
+    again: bool
+    seconds: float
+    json: bool
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What the choice of faces depends on beside the picture."""
+        return {"quality_filter": self.choice.quality_filter, "max_faces": self.choice.max_faces}
 
 
 @plain_errors
 def command(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of JPEG and PNG files; sub-folders are searched too.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder of JPEG and PNG files, its sub-folders included; or s3://BUCKET/PREFIX, a bucket of the "
+            "configured object store.",
+        ),
     ],
     *,
     collection: Collection,
@@ -69,9 +93,21 @@ def command(
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=256, help="Pictures worked on at once. [default: two a core]", show_default=False
+            metavar="N", min=1, max=256, help="Pictures analysed at once. [default: two a core]", show_default=False
         ),
     ] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of a bucket: the job that this and other machines work on together. [default: the source]",
+            show_default=False,
+        ),
+    ] = None,
+    chunk: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, max=10_000, help="Of a bucket: objects that a machine takes at a time."),
+    ] = CHUNK_OBJECTS,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -79,53 +115,196 @@ def command(
         ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Do files again that an earlier run has done.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Store nothing: analyse a sample, and tell how long everything will take."),
+    ] = False,
+    seconds: Annotated[float, typer.Option(metavar="N", min=1, max=3600, help="How long the dry run measures.")] = 20.0,
     data: Data = None,
     contract: Contract = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
-    """Store the faces of a folder of pictures in a collection.
+    """Store the faces of a folder or a bucket of pictures in a collection.
 
-    It may be interrupted and run again: files that are done and have not changed are skipped. Files that are no
-    pictures are passed over; pictures that cannot be used are counted and do not stop the others.
+    It may be interrupted and run again: what is done and has not changed is skipped. Files that are no pictures are
+    passed over; pictures that cannot be used are counted and do not stop the others. Several machines may give the
+    same command for the same bucket, and then share the work.
     """
-    if not folder.is_dir():
-        raise SetupError(f"{folder} is not a folder.")
-    folder = folder.resolve()
+    bucket = Bucket.parse(source)
+    if bucket is None and not Path(source).is_dir():
+        raise SetupError(f"{source} is neither a folder nor of the form s3://bucket/prefix.")
+    if bucket is None and job is not None:
+        raise SetupError("--job is for a source that every machine sees: s3://bucket/prefix.")
     settings, origins = load_settings_and_origins(data=data, contract=contract, models=models)
     if origins["streams"] == "default":
         settings = settings.model_copy(update={"streams": 0})  # nobody waits for a single picture
-    how = f"{quality_filter} {max_faces}"
-    started = time.monotonic()
+    options = Options(
+        collection=collection,
+        create=create,
+        names=names,
+        choice=Choice(quality_filter, max_faces),
+        workers=workers or 2 * len(os.sched_getaffinity(0)),
+        chunk=chunk,
+        job=job,
+        report=report,
+        again=again,
+        seconds=seconds,
+        json=json,
+    )
     with open_session(settings) as session:
-        found = _collection(session, collection, create=create)
-        indexer = BulkIndexer(session.context(), collection, quality_filter=quality_filter, max_faces=max_faces)
-        with (
-            Journal(settings.data, found["CollectionARN"], found["CreationTimestamp"].isoformat(), how) as journal,
-            _progress(folder) as on_file,
-            _report(report) as on_refused,
-        ):
-            run = Run(
-                indexer,
-                journal,
-                name=lambda path: external_id(path, names),
-                workers=workers or 2 * (len(os.sched_getaffinity(0))),
-                again=again,
-                on_file=on_file,
-                on_refused=on_refused,
-            )
-            with _stopped_by_interrupt(run):
-                run(folder)
-        count = session.call("DescribeCollection", CollectionId=collection)["FaceCount"]
+        if dry_run:
+            _rehearse(session, bucket or Path(source).resolve(), options)
+        elif bucket is not None:
+            _index_bucket(session, bucket, options)
+        else:
+            _index_folder(session, Path(source).resolve(), options)
+
+
+def _index_folder(session: Session, folder: Path, options: Options) -> None:
+    started = time.monotonic()
+    found = _collection(session, options.collection, create=options.create)
+    indexer = _indexer(session, options)
+    with (
+        _journal(session, found, options) as journal,
+        folder_progress(folder) as on_file,
+        report_to(options.report) as on_refused,
+    ):
+        run = Run(
+            indexer,
+            journal,
+            name=lambda path: external_id(path, options.names),
+            workers=options.workers,
+            again=options.again,
+            on_file=on_file,
+            on_refused=on_refused,
+        )
+        with stopped_by_signals(run):
+            run(folder)
     if run.stopped:
-        done = run.tally.pictures
-        messages().print(f"Stopped. {done:,} pictures are done; run the same command again to go on.")
-        raise typer.Exit(130)
-    summary = _summary(run.tally, time.monotonic() - started) | {"collection": collection, "face_count": count}
-    if json:
-        print_json(summary)
+        _end_stopped(run.tally.pictures)
+    count = session.call("DescribeCollection", CollectionId=options.collection)["FaceCount"]
+    done = summary.of_run(run.tally, time.monotonic() - started, options.collection, count)
+    if options.json:
+        print_json(done)
     else:
-        _print(summary, report)
+        summary.print_run(done, options.report)
+
+
+def _index_bucket(session: Session, bucket: Bucket, options: Options) -> None:
+    _collection(session, options.collection, create=options.create)
+    services = session.services
+    indexer = _indexer(session, options)
+    plan = Plan(
+        options.collection,
+        options.job or default_name(bucket),
+        bucket,
+        options.names,
+        options.how | {"contract": indexer.contract.version},
+    )
+    job = open_job(services.database, plan, again=options.again)
+    with job_progress(services.database, job.pk) as on_progress:
+        share = Share(
+            services.database,
+            open_object_store(services.settings),
+            indexer,
+            plan,
+            job,
+            workers=options.workers,
+            readers=max(_READERS, options.workers),
+            seconds=services.settings.lease_seconds,
+            chunk=options.chunk,
+            on_progress=on_progress,
+        )
+        with stopped_by_signals(share):
+            share()
+    if share.stopped:
+        _end_stopped(share.pictures)
+    _tell_of_job(session, job.pk, options)
+
+
+def _tell_of_job(session: Session, job_pk: int, options: Options) -> None:
+    with session.services.database.read() as connection:
+        job = bulk_jobs.get(connection, job_pk)
+        if job is None:
+            raise ResourceNotFoundError("The job was deleted meanwhile.")
+        done = summary.of_job(connection, job)
+        with report_to(options.report) as on_refused:
+            for row in summary.refusals(connection, job):
+                on_refused(*row)
+    if options.json:
+        print_json(done)
+    else:
+        summary.print_job(done, "To see which, add --report refused.csv." if options.report is None else None)
+    if done["objects_set_aside"]:
+        messages().print(
+            f"{done['objects_set_aside']:,} objects were set aside. The same command tries them again.", soft_wrap=True
+        )
+        raise typer.Exit(1)
+
+
+def _end_stopped(pictures: int) -> None:
+    messages().print(f"Stopped. {pictures:,} pictures are done; run the same command again to go on.")
+    raise typer.Exit(130)
+
+
+def _rehearse(session: Session, source: Bucket | Path, options: Options) -> None:
+    try:
+        found: dict[str, Any] | None = session.call("DescribeCollection", CollectionId=options.collection)
+        contract = session.services.collections.contract(options.collection).name
+    except ResourceNotFoundError:
+        found, contract = None, session.services.analysers.default_name()
+    analyser = session.services.analysers.get(contract)
+
+    def measure(items: Iterator[Any], read: Callable[[Any], bytes | None], readers: int) -> rehearsal.Rehearsal:
+        return rehearsal.rehearse(
+            items,
+            read,
+            lambda data: analyse(analyser, options.choice, data, None),
+            readers=readers,
+            workers=options.workers,
+            seconds=options.seconds,
+        )
+
+    if isinstance(source, Bucket):
+        store = open_object_store(session.services.settings)
+
+        def read(entry: Entry) -> bytes | None:
+            content = store.read(source.name, entry.key, None, MAX_OBJECT_BYTES)
+            return picture_bytes(content, PurePosixPath(entry.key))
+
+        measured = measure(store.entries(source.name, source.prefix), read, max(_READERS, options.workers))
+    else:
+        measured = measure(_new_files(session, source, found, options), read_picture_file, options.workers)
+    if options.json:
+        print_json(measured.summary())
+    else:
+        rehearsal.show(measured)
+
+
+def _new_files(session: Session, folder: Path, collection: dict[str, Any] | None, options: Options) -> Iterator[File]:
+    """Give the files of a folder that are not done."""
+    files = (found for found in walk(folder) if isinstance(found, File))
+    if collection is None or options.again:
+        yield from files
+        return
+    with _journal(session, collection, options) as journal:
+        for file in files:
+            if not journal.file(file, external_id(file.path, options.names)).done:
+                yield file
+
+
+def _journal(session: Session, collection: dict[str, Any], options: Options) -> Journal:
+    how = f"{options.choice.quality_filter} {options.choice.max_faces}"
+    created = collection["CreationTimestamp"].isoformat()
+    return Journal(session.services.settings.data, collection["CollectionARN"], created, how)
+
+
+def _indexer(session: Session, options: Options) -> BulkIndexer:
+    choice = options.choice
+    return BulkIndexer(
+        session.context(), options.collection, quality_filter=choice.quality_filter, max_faces=choice.max_faces
+    )
 
 
 def _collection(session: Session, name: str, *, create: bool) -> dict[str, Any]:
@@ -135,109 +314,6 @@ def _collection(session: Session, name: str, *, create: bool) -> dict[str, Any]:
     except ResourceNotFoundError as error:
         if not create:
             raise SetupError(f"There is no collection {name}. To make it, add --create.") from error
-    session.call("CreateCollection", CollectionId=name)
+    with suppress(ResourceAlreadyExistsError):  # another machine made it at this moment
+        session.call("CreateCollection", CollectionId=name)
     return session.call("DescribeCollection", CollectionId=name)
-
-
-@contextmanager
-def _stopped_by_interrupt(run: Run) -> Iterator[None]:
-    """Let Ctrl-C end the run in order. A second one ends the program where it stands."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, previous)
-        run.stop()
-
-    previous = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _summary(tally: Tally, seconds: float) -> dict[str, Any]:
-    return {
-        "pictures_indexed": tally.pictures,
-        "faces_added": tally.faces_added,
-        "faces_already_there": tally.faces_known,
-        "files_skipped": tally.skipped,
-        "other_files": tally.others,
-        "refused": dict(tally.refused.most_common()),
-        "faces_rejected": dict(tally.rejected.most_common()),
-        "seconds": round(seconds, 3),
-    }
-
-
-def _print(summary: dict[str, Any], report: Path | None) -> None:
-    out = console()
-    table = Table(box=None, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    seconds = summary["seconds"]
-    for label, value in (
-        ("Pictures indexed", f"{summary['pictures_indexed']:,}"),
-        ("Faces added", f"{summary['faces_added']:,}"),
-        ("Faces that were there already", f"{summary['faces_already_there']:,}"),
-        ("Files done by an earlier run", f"{summary['files_skipped']:,}"),
-        ("Files that are no pictures", f"{summary['other_files']:,}"),
-        (f"Faces in {escape(summary['collection'])} now", f"{summary['face_count']:,}"),
-        ("Time", f"{seconds:,.1f} s, {summary['pictures_indexed'] / max(seconds, 1e-9):,.1f} pictures/s"),
-    ):
-        table.add_row(label, value)
-    out.print(table)
-    if summary["refused"]:
-        refused = Table("Refused", "Pictures", "Why", box=None, title_justify="left")
-        refused.columns[1].justify = "right"
-        for code, count in summary["refused"].items():
-            refused.add_row(code, f"{count:,}", _MEANINGS.get(code, ""))
-        out.print()
-        out.print(refused)
-        if report is None:
-            messages().print("To see which, add --report refused.csv.")
-    if summary["faces_rejected"]:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["faces_rejected"].items())
-        out.print(f"\nFaces left out by the quality filter: {reasons}", soft_wrap=True)
-
-
-class _RateColumn(ProgressColumn):
-    """Files a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
-@contextmanager
-def _progress(folder: Path) -> Iterator[Callable[[], None]]:
-    """Show how far the run is, on a terminal; give what is to be called for every file."""
-    terminal = messages()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task("Indexing", total=None)
-
-        def count() -> None:  # meanwhile the work has begun
-            bar.update(task, total=sum(1 for _ in walk(folder)))
-
-        if terminal.is_terminal:
-            threading.Thread(target=count, daemon=True).start()
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
-def _report(path: Path | None) -> Iterator[Report]:
-    """Give what is to be called for every refusal, which writes it to the file."""
-    if path is None:
-        yield lambda _path, _code, _detail: None
-        return
-    try:
-        file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-    except OSError as error:
-        raise SetupError(f"{path} cannot be written: {error.strerror}.") from error
-    with file:
-        rows = csv.writer(file)
-        rows.writerow(["path", "code", "detail"])
-        yield lambda refused, code, detail: rows.writerow([str(refused), code, detail]) and None

@@ -430,6 +430,24 @@ def test_a_job_goes_with_its_collection(machine: Machine, photos: Path) -> None:
         assert connection.scalar(sa.select(sa.func.count()).select_from(bulk_chunks)) == 0
 
 
+def test_a_process_whose_job_is_deleted_ends_without_writing(
+    machine: Machine, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(photos, 8)
+    analyse = machine.indexer.analyse
+
+    def delete(data: bytes, name: str | None) -> Any:
+        with machine.database.begin() as connection:
+            for found in bulk_jobs.every(connection):
+                bulk_jobs.delete(connection, found.collection_pk, found.name)
+        return analyse(data, name)
+
+    monkeypatch.setattr(machine.indexer, "analyse", delete)
+    machine.share()()
+    assert stored(machine) == []
+    assert job_count(machine) == 0
+
+
 def test_a_bucket_that_is_not_there_ends_the_process_with_its_name(machine: Machine, photos: Path) -> None:
     photos.rmdir()
     with pytest.raises(SetupError, match="The bucket photos"):

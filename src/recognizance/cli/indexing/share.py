@@ -266,6 +266,7 @@ class Share:
         kept = [one.analysed for one in settled if one.analysed is not None and one.refused is None]
 
         def also(connection: Connection, added: int) -> None:
+            CHUNKS.check(connection, chunk.lease)
             progress = _progress(settled, sum(map(len, kept)), added)
             bulk_jobs.add_progress(connection, self._job.pk, progress)
             bulk_jobs.refuse(connection, self._job.pk, [_refusal(one) for one in settled if one.refused is not None])
@@ -286,7 +287,6 @@ class Share:
 
     def _leave(self, connection: Connection, lease: Lease, again: list[Outcome[Item]]) -> None:
         """Leave in the chunk what could not be read, to be tried again later."""
-        CHUNKS.check(connection, lease)
         rest = [one.task.subject.entry for one in again]
         bulk_jobs.replace_content(connection, lease, jobs.pack(rest), len(rest))
         trouble = f"{again[0].refused}: {again[0].detail}"

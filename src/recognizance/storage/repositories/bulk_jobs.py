@@ -168,14 +168,14 @@ def add_progress(connection: Connection, job_pk: int, progress: Progress) -> Non
 
 
 def finish_if_done(connection: Connection, job_pk: int, now: datetime) -> bool:
-    """Mark a job as finished when it is listed and no chunk is open; return whether it is finished."""
+    """Mark a job as finished when it is listed and no chunk is open; return whether it is finished, or deleted."""
     is_open = sa.exists().where(chunks.c.job_pk == job_pk, chunks.c.state == OPEN)
     connection.execute(
         jobs.update()
         .where(only(job_pk), jobs.c.state == DONE, jobs.c.finished_at.is_(None), ~is_open)
         .values(finished_at=now)
     )
-    return connection.scalar(sa.select(jobs.c.finished_at).where(only(job_pk))) is not None
+    return connection.scalar(sa.select(jobs.c.pk).where(only(job_pk), jobs.c.finished_at.is_(None))) is None
 
 
 # Chunks
