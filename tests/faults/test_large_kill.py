@@ -76,14 +76,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(here: Worke
 
 
 STEPS = {
-    "before a segment is written": 2,
     "before a segment is on the disk": 2,
-    "after a segment was written": 2,
-    "before the mark is noted": 1,
     "before the manifest is written": 1,
     "before the manifest is renamed": 1,
     "after the manifest was renamed": 1,
-    "before old files are swept away": 1,
     "after an old file was deleted": 2,
 }
 """Where a process dies, and at which time it comes there."""
@@ -106,7 +102,7 @@ def test_a_death_at_any_step_of_publishing_leaves_the_old_state_or_the_new_one(
         for turn in range(20):
             here.delete(*here.faces()[3:9])
             here.grow(1000 * number + 20 * turn, faces=18)
-            if child.died(seconds=3) is not None:
+            if child.died(seconds=2) is not None:
                 break
         assert child.died() == -signal.SIGKILL, step
         child = _ready(start)

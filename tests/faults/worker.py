@@ -6,9 +6,11 @@ Started by the tests beside it, who may kill it at any moment.
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -19,8 +21,8 @@ import sqlalchemy as sa
 import structlog
 from structlog.testing import LogCapture
 
-from recognizance.collections import register, upkeep
-from recognizance.collections.index import ScanIndex, segment_file
+from recognizance.collections import upkeep
+from recognizance.collections.index import ScanIndex
 from recognizance.collections.index import cache as index_cache
 from recognizance.collections.index.scoring import exact_scores
 from recognizance.collections.model import Probes
@@ -67,6 +69,7 @@ class Worker:
             data=data, database_url=database_url, models=data / "models", contract="core", exact_faces=exact_faces
         )
         self.log = LogCapture()
+        self.settings = settings
         self.database = Database.open(database_url)
         self.keys = KeyStore(self.database, data, account_id=settings.account_id)
         self.service = CollectionService(self.database, Analysers(settings), settings)
@@ -110,6 +113,29 @@ class Worker:
                 answer({"deleted": self.delete(ids[0])})
 
     # Large collections
+
+    def make(self) -> None:
+        """Make the collection."""
+        self.service.create_collection("c")
+
+    def reopen(self) -> None:
+        """Begin again, as after a restart."""
+        self.service.close()
+        self.service = CollectionService(self.database, Analysers(self.settings), self.settings)
+
+    def sound(self) -> list[str]:
+        """Return what is wrong with the database's rows."""
+        faces, users = schema.faces.c, schema.users.c
+        with self.database.read() as connection:
+            collection = connection.execute(sa.select(schema.collections)).one()
+            revisions = list(connection.scalars(sa.select(schema.face_log.c.revision).order_by("revision")))
+            checks = {
+                "faces": collection.face_count == connection.scalar(sa.select(sa.func.count(faces.pk))),
+                "users": collection.user_count == connection.scalar(sa.select(sa.func.count(users.pk))),
+                "log": revisions == list(range(1, collection.revision + 1)),
+                "file": connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok",
+            }
+        return [name for name, well in checks.items() if not well]
 
     def grow(self, first: int, pictures: int = 1, faces: int = 10) -> list[str]:
         """Index pictures of consecutive numbers; return the ids of the faces."""
@@ -228,15 +254,11 @@ class Worker:
             return replaced
 
         owner, name = {
-            "before a segment is written": (segment_file, "write"),
-            "after a segment was written": (segment_file, "map_vectors"),
-            "before the mark is noted": (register.CacheRegister, "note"),
+            "before a segment is on the disk": (os, "fsync"),
             "before the manifest is written": (index_cache.Cache, "_replace_manifest"),
             "before the manifest is renamed": (Path, "replace"),
             "after the manifest was renamed": (index_cache, "sync_folder"),
-            "before old files are swept away": (index_cache.Cache, "_sweep"),
             "after an old file was deleted": (index_cache, "_remove"),
-            "before a segment is on the disk": (os, "fsync"),
         }[step]
         setattr(owner, name, before(getattr(owner, name)))
 
@@ -279,12 +301,11 @@ def make_few() -> None:
     index_cache.RETRY_SECONDS = 0.2
 
 
-def main() -> None:
+def run(data: str, database_url: str, *options: str) -> None:
     """Answer each line of the input."""
-    few = "few" in sys.argv[3:]
-    if few:
+    if "few" in options:
         make_few()
-    worker = Worker(Path(sys.argv[1]), sys.argv[2], exact_faces=40 if few else 50_000)
+    worker = Worker(Path(data), database_url, exact_faces=40 if "few" in options else 50_000)
     structlog.configure(processors=[worker.log])
     answer("ready")
     for line in sys.stdin:
@@ -292,5 +313,48 @@ def main() -> None:
         answer(getattr(worker, name)(*arguments))
 
 
+def breed(handle: int) -> None:
+    """Fork a process for each request that comes by a socket: to import everything takes most of a process's start.
+
+    A request is a list of arguments, with the handles of the new process's input and output; the answer is its number.
+    Or it is such a number, and the answer is how that process has ended, null while it has not.
+    """
+    with socket.socket(fileno=handle) as requests:
+        while True:
+            data, handles, _, _ = socket.recv_fds(requests, 1 << 16, 2)
+            if not data:
+                return
+            request = json.loads(data)
+            if isinstance(request, int):
+                pid, status = os.waitpid(request, os.WNOHANG)
+                requests.send(json.dumps(os.waitstatus_to_exitcode(status) if pid else None).encode())
+                continue
+            pid = os.fork()
+            if pid == 0:
+                requests.close()
+                _be_born(request, handles)
+            for one in handles:
+                os.close(one)
+            requests.send(json.dumps(pid).encode())
+
+
+def _be_born(arguments: list[str], handles: list[int]) -> None:
+    status = 1
+    try:
+        for number, one in enumerate(handles):
+            os.dup2(one, number)
+            os.close(one)
+        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+        run(*arguments)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "breed":
+        breed(int(sys.argv[2]))
+    else:
+        run(*sys.argv[1:])

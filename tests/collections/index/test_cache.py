@@ -208,7 +208,7 @@ def test_what_an_interrupted_write_left_is_swept_away(folder: Path) -> None:
     index = new_index(folder)
     index.open()
     check(index)
-    index.compact()
+    index.tend()
     assert {path.name for path in folder.iterdir()} == {
         "lock",
         "manifest.json",

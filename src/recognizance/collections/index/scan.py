@@ -77,7 +77,7 @@ class ScanIndex:
         self._tending = threading.Lock()  # held by whoever writes segments in the place of others
         self._published = -1  # the revision up to which the segments hold everything
         self._unpublished = False  # whether the cache has something else to be opened next than the segments
-        self._cleared = False
+        self._cleared = self._took_over = False
         self._purged_at = time.monotonic()
         self._looked_at = 0
 
@@ -217,6 +217,10 @@ class ScanIndex:
                 self._tend(grown=grown)
 
     def _tend(self, *, grown: bool) -> None:
+        if not self._took_over:
+            # Whoever wrote here before may have died before deleting files with vectors that have been deleted.
+            self._adopt()
+            self._took_over = self._unpublished = True
         self._keep()
         if self._segments and len(self) >= _GROWTH * min(one.codes.codebook.trained_on for one in self._segments):
             self._retrain()
