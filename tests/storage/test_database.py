@@ -147,13 +147,24 @@ def test_a_url_that_means_nothing_is_explained(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:hun@ter2@h/n", "postgresql://u:h@un/ter2@h/n"])
+def test_a_password_with_an_at_sign_in_it_is_explained_and_not_repeated(url: str) -> None:
+    with pytest.raises(SetupError, match="@ is written %40") as caught:
+        Database.open(url)
+    assert "ter2" not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://u:hunter2@h/n?sslmode=require", "postgresql://u:***@h/n?sslmode=require"),
         ("postgresql://u@h/n?password=hunter2", "postgresql://u@h/n?password=***"),
+        ("postgresql://u@h/n?PassWd=hunter2", "postgresql://u@h/n?PassWd=***"),
         ("hunter2", "***"),
+        ("postgresql://u:hun@ter2@h/n", "***"),
+        ("postgresql://u:h@un/ter2@h/n", "***"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("sqlite:////home/a@b/c.db", "sqlite:////home/a%40b/c.db"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:

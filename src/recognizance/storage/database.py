@@ -1,5 +1,6 @@
 """The database: one engine, set up so that several threads and several processes may share it."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Errors name the statement's values unless told otherwise, and are logged: the values are people's names and faces.
 _ENGINE: dict[str, Any] = {"hide_parameters": True}
-_SECRET = ("password", "sslpassword", "oauth_client_secret")
+_SECRET = re.compile("passw|secret", re.IGNORECASE)  # misspelt ones too
 _FORMS = "sqlite:////folder/file.db or postgresql://user:password@host/name"
 
 
@@ -130,8 +131,15 @@ def shown_url(url: str) -> str:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
         return "***"  # no URL, so nobody knows what of it is a secret
-    query = {name: "***" if name in _SECRET else value for name, value in parsed.query.items()}
+    if _is_cut(parsed):
+        return "***"
+    query = {name: "***" if _SECRET.search(name) else value for name, value in parsed.query.items()}
     return parsed.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def _is_cut(parsed: URL) -> bool:
+    """Return whether a password with an @ in it was cut there: the rest of it then counts as host and database."""
+    return parsed.get_backend_name() != "sqlite" and any("@" in (part or "") for part in (parsed.host, parsed.database))
 
 
 def _parse(url: str) -> URL:
@@ -142,6 +150,8 @@ def _parse(url: str) -> URL:
         raise SetupError(f"database_url is no URL. It takes the form {_FORMS}.") from None
     if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgres", "postgresql", "postgresql+psycopg"}:
         raise SetupError(f"database_url cannot begin with {parsed.drivername}. It takes the form {_FORMS}.")
+    if _is_cut(parsed):
+        raise SetupError("database_url has one @ too many. In a password, @ is written %40, / is %2F and % is %25.")
     return parsed.set(drivername="postgresql") if parsed.drivername == "postgres" else parsed
 
 
