@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 import uuid
 import zipfile
 from contextlib import closing
@@ -19,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from recognizance.core.errors import SetupError
-from recognizance.storage import schema
+from recognizance.storage import _postgresql, schema
 from recognizance.storage.backup import KEY_FILE, back_up, check, open_existing, open_package, refuse_used, restore
 from recognizance.storage.backup.tables import tables_of, upgrade
 from recognizance.storage.database import Database
@@ -28,6 +29,8 @@ from recognizance.storage.repositories import meta
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.conftest import PostgreSQL
 
 FACES = 300
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
@@ -274,6 +277,18 @@ def test_a_damaged_archive_is_found(filled: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite
+def test_an_archive_of_an_unknown_form_of_zip_is_refused(filled: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.zip"
+    with closing(open_existing(filled)) as database:
+        back_up(database, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 255  # the version needed to extract; PKWARE APPNOTE.TXT, section 4.3.12
+    path.write_bytes(data)
+    with pytest.raises(SetupError, match="not a backup, or not a whole one"), open_package(path):
+        pass
+
+
+@pytest.mark.sqlite
 def test_nothing_is_written_from_a_damaged_backup(backup: Path, empty_url: str) -> None:
     damaged(backup / "faces.parquet", 1000)
     with open_package(backup) as package, pytest.raises(SetupError, match=r"faces\.parquet is not what was written"):
@@ -367,6 +382,28 @@ def test_a_restore_that_fails_at_the_end_leaves_nothing(backup: Path, empty_url:
     refuse_used(empty_url)
     with open_package(backup) as package:
         restore(package, empty_url)
+
+
+@pytest.mark.sqlite
+def test_restoring_a_large_table_takes_as_long_as_it_takes(
+    backup: Path, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table is a single statement, which may take longer than any other of the program."""
+    url = postgresql.create(empty=True)
+    monkeypatch.setitem(_postgresql._SESSION, "statement_timeout", "1s")
+    told: list[int] = []
+
+    def dawdle(done: int, _total: int) -> None:
+        if done >= FACES - 10 and not told:  # in the middle of the faces
+            told.append(done)
+            time.sleep(1.5)
+
+    with open_package(backup) as package:
+        restore(package, url, progress=dawdle)
+    monkeypatch.undo()
+    assert told
+    assert len(content(url)["faces"]) == FACES - 10
+    postgresql.drop(url)
 
 
 @pytest.mark.sqlite

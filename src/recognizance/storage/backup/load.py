@@ -213,6 +213,8 @@ def _load_postgresql(
     with closing(Database(url)) as database:
         try:
             with database.begin() as connection:
+                # A table of tens of millions of rows is one COPY, and takes longer than the program's sessions allow.
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 _refuse_tables(connection, database)
                 upgrade(connection, package.manifest.schema_revision)
                 for shape, table, rows in _tables(package, shapes, progress, uuid=lambda value: UUID(bytes=value)):

@@ -260,7 +260,7 @@ def open_package(path: Path) -> Iterator[Package]:
             places = _in_folder(path, opened) if path.is_dir() else _in_archive(path, opened)
         except OSError as error:
             raise SetupError(f"{path} cannot be read: {error.strerror}.") from error
-        except (zipfile.BadZipFile, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SetupError(f"{path} is not a backup, or not a whole one: {error}.") from error
         yield Package(path, places)
 
