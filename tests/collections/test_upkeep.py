@@ -299,6 +299,25 @@ def test_a_collection_that_cannot_be_loaded_does_not_keep_the_others_from_it(
     assert [line["collection"] for line in logs if line["log_level"] == "warning"] == ["strange"]
 
 
+def test_a_damaged_collection_keeps_no_other_from_being_loaded(
+    open_service: Callable[[], CollectionService], people: People
+) -> None:
+    before = open_service()
+    for name in ("damaged", "c"):
+        before.create_collection(name)
+        before.index_faces(
+            name, people.faces(embeddings(60, 1)), picture_digest=bytes(32), contract_version=people.version
+        )
+    service = open_service()
+    with service._database.begin() as connection:
+        first = sa.select(sa.func.min(schema.faces.c.pk)).scalar_subquery()
+        connection.execute(schema.faces.update().where(schema.faces.c.pk == first).values(vector=b"odd"))
+    with capture_logs() as logs:
+        service.keep_up(load=True)
+        eventually(lambda: [line for line in logs if line["event"] == "a large collection was loaded"])
+    assert [line["collection"] for line in logs if line["event"] == "a collection cannot be loaded"] == ["damaged"]
+
+
 # Searches while an index is filled anew
 
 

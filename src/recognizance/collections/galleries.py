@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from recognizance.collections.changes import Change
 from recognizance.collections.gallery import Gallery, Kind
 from recognizance.collections.index import Cache, Index, ScanIndex
 from recognizance.collections.recall import RecallMonitor
 from recognizance.collections.register import CacheRegister, forget_deleted
-from recognizance.core.errors import SetupError
 from recognizance.core.settings import Settings
 from recognizance.storage.database import Database
 from recognizance.storage.repositories import collections
@@ -76,7 +76,9 @@ class Galleries:
         for collection in large:
             try:
                 self.current(collection)
-            except SetupError as error:
+            except SQLAlchemyError:
+                raise  # the database's trouble is that of all
+            except Exception as error:  # noqa: BLE001 - the other collections are to be loaded all the same
                 log.warning("a collection cannot be loaded", collection=collection.collection_id, error=str(error))
                 continue
             log.info("a large collection was loaded", collection=collection.collection_id, faces=collection.face_count)
