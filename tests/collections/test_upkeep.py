@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from recognizance.collections import upkeep as upkeep_module
 from recognizance.collections.index import ScanIndex
 from recognizance.collections.index.scoring import exact_scores
+from recognizance.collections.register import CacheRegister
 from recognizance.collections.vectors import from_rows, probes
 from recognizance.storage import schema
 from recognizance.storage.repositories import collections, face_log, meta
@@ -575,3 +576,15 @@ def test_a_collection_made_again_under_its_name_has_nothing_of_the_one_before(
     again, _ = restarted(open_service, people)
     check(again, people)
     assert large
+
+
+def test_the_database_keeps_the_newest_marks_of_each_cache(service: CollectionService) -> None:
+    faces, users = (CacheRegister(service._database, 1, kind) for kind in ("faces", "users"))
+    marks = [f"{number:032x}" for number in range(70)]
+    for mark in marks:
+        faces.note(mark)
+    assert [faces.knows(mark) for mark in marks] == [False] * 6 + [True] * 64
+    assert not users.knows(marks[-1])
+    users.note(marks[0])
+    assert users.knows(marks[0])
+    assert faces.knows(marks[-1])
