@@ -145,8 +145,19 @@ def test_a_collection_that_does_not_exist_is_made_only_when_asked(cli: Cli, albu
     assert "--create" in cli.refused("index", album, "--collection", "people")
 
 
+def test_a_folder_that_was_moved_and_renamed_files_are_known_by_content(cli: Cli, album: Path) -> None:
+    cli("index", album, "--collection", "people", "--create")
+    moved = album.rename(album.with_name("moved"))
+    (moved / "Joe Biden" / "1.jpg").rename(moved / "Joe Biden" / "joe.jpg")
+    again = cli.json("index", moved, "--collection", "people")
+    assert (again["pictures_indexed"], again["pictures_renamed"], again["faces_added"]) == (1, 1, 1)
+    assert (again["files_skipped"], again["face_count"]) == (8, 5)
+    named = sorted(face["ExternalImageId"] for face in _faces(cli))
+    assert named == ["1.jpg", "1.jpg", "double.jpg", "joe.jpg", "misnamed.dat"]
+
+
 def test_what_is_no_folder_is_named(cli: Cli, album: Path) -> None:
-    assert "notes.txt is not a folder" in cli.refused("index", album / "notes.txt", "--collection", "people")
+    assert "notes.txt is neither a folder nor" in cli.refused("index", album / "notes.txt", "--collection", "people")
 
 
 def test_an_interrupted_run_ends_at_once_and_goes_on_when_repeated(

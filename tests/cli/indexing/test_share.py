@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from recognizance.cli.indexing import jobs, share
+from recognizance.cli.indexing.patience import patiently
 from recognizance.cli.indexing.pictures import UNREADABLE
 from recognizance.core.errors import ResourceNotFoundError, SetupError
 from recognizance.storage.database import Database
@@ -201,7 +202,7 @@ def test_processes_share_the_work_and_each_ends_when_all_is_done(
     machine: Machine, photos: Path, start: Callable[..., list[Process]]
 ) -> None:
     names = fill(photos, 60)
-    answers = [process.end() for process in start(*[{"pause": 0.03}] * 3)]
+    answers = [process.end() for process in start(*[{"pause": 0.15}] * 3)]
     assert stored(machine) == names
     assert sum(count for count, _ in answers) == 60
     assert sorted(name for _, analysed in answers for name in analysed) == names, "nothing is analysed twice"
@@ -511,10 +512,10 @@ def test_work_on_the_database_is_tried_again_when_it_is_out_of_reach(monkeypatch
             raise sa.exc.OperationalError("", {}, Exception("gone"), connection_invalidated=True)
         return "done"
 
-    assert share.patiently(work) == "done"
+    assert patiently(work) == "done"
     assert waited == [0.5, 1.0]
     with pytest.raises(sa.exc.OperationalError):
-        share.patiently(lambda: (_ for _ in ()).throw(sa.exc.OperationalError("", {}, Exception("full"))))
+        patiently(lambda: (_ for _ in ()).throw(sa.exc.OperationalError("", {}, Exception("full"))))
 
 
 def test_the_tests_database_is_the_one_that_was_asked_for(machine: Machine, database_url: str) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
+from sqlalchemy.exc import DBAPIError
+
 from recognizance.cli.indexing.jobs import Finished, key_bytes, pack
+from recognizance.cli.indexing.patience import may_pass
 from recognizance.core.errors import RecognizanceError
 from recognizance.storage.leases import Keeper, LeaseLostError, this_process
 from recognizance.storage.repositories import bulk_jobs
 from recognizance.storage.repositories.bulk_jobs import LISTINGS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from recognizance.cli.indexing.jobs import Plan
     from recognizance.storage.database import Database
     from recognizance.storage.leases import Lease
     from recognizance.storage.objects import ListedObjectStore
     from recognizance.storage.objects.listing import Entry
     from recognizance.storage.repositories.bulk_jobs import JobRow
+
+log = structlog.get_logger(__name__)
 
 _ANY_NUMBER = 1_000_000
 """A listing that fails is the store's or the network's fault, not the listing's: it may be tried for ever."""
@@ -81,12 +86,16 @@ class Lister:
                 self._list(lease)
         except LeaseLostError:
             pass  # this process was away for too long; another one goes on
-        except Exception as error:  # raised again in the thread that looks after this one
+        except DBAPIError as error:
+            if not may_pass(error):
+                self._error = error
+        except RecognizanceError as error:  # raised again in the thread that looks after this one
             self._error = error
-            if not isinstance(error, RecognizanceError):
-                raise
+        except Exception as error:
+            log.exception("listing failed", source=str(self._plan.source))
+            self._error = error
         finally:
-            with self._database.begin() as connection:
+            with suppress(DBAPIError), self._database.begin() as connection:  # else the lease ends by itself
                 LISTINGS.hand_back(connection, lease, unused=True)
 
     def _list(self, lease: Lease) -> None:
@@ -108,20 +117,19 @@ class Lister:
             else:
                 chunk.append(entry)
             if len(chunk) + skipped / 100 >= self._chunk:  # those that are skipped cost little
-                self._write(lease, chunk, skipped, last)
+                self._append(lease, chunk, skipped, last)
                 chunk, skipped = [], 0
-        with self._database.begin() as connection:
-            self._append(connection, lease, chunk, skipped, last)
-            LISTINGS.finish(connection, lease)
+        self._append(lease, chunk, skipped, last, complete=True)
 
-    def _write(self, lease: Lease, chunk: list[Entry], skipped: int, last: str) -> None:
+    def _append(self, lease: Lease, chunk: list[Entry], skipped: int, last: str, *, complete: bool = False) -> None:
         with self._database.begin() as connection:
-            self._append(connection, lease, chunk, skipped, last)
-
-    def _append(self, connection: Connection, lease: Lease, chunk: list[Entry], skipped: int, last: str) -> None:
-        LISTINGS.check(connection, lease)
-        if chunk:
-            bulk_jobs.add_chunk(connection, self._job.pk, pack(chunk), len(chunk))
-        bulk_jobs.extend_listing(
-            connection, self._job.pk, listed_to=key_bytes(last), objects=len(chunk), skipped=skipped
-        )
+            LISTINGS.check(connection, lease)
+            if chunk:
+                bulk_jobs.add_chunk(connection, self._job.pk, pack(chunk), len(chunk))
+            # One update alone: at a second one PostgreSQL would check the key of the collection, which may be locked by
+            # whoever writes faces and waits for this row.
+            values = bulk_jobs.listing(key_bytes(last), len(chunk), skipped)
+            if complete:
+                LISTINGS.finish(connection, lease, **values)
+            else:
+                bulk_jobs.extend_listing(connection, self._job.pk, values)

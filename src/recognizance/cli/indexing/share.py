@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from recognizance.cli.indexing import jobs
 from recognizance.cli.indexing.listing import Lister
 from recognizance.cli.indexing.overlap import Behind, two_stages
+from recognizance.cli.indexing.patience import patiently
 from recognizance.cli.indexing.pictures import (
     UNREADABLE,
     Content,
@@ -55,7 +55,6 @@ MOST_ATTEMPTS = 3
 _PAUSE_SECONDS = 20.0
 _LOOK_SECONDS = 1.0
 _FEW = 8
-_DATABASE_TRIES = 7
 
 
 @dataclass(slots=True)
@@ -318,22 +317,6 @@ class Share:
                 return write(connection)
 
         return patiently(once)
-
-
-def patiently(work: Callable[[], T]) -> T:
-    """Do something with the database, again and again for a minute when it cannot be reached.
-
-    What is done must bear being done twice: whether a commit that was not answered took place nobody can tell.
-    """
-    for turn in range(_DATABASE_TRIES):
-        try:
-            return work()
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            log.warning("database not reached", cause=str(error.orig))
-            time.sleep(2**turn / 2)
-    return work()
 
 
 def _progress(settled: list[Outcome[Item]], faces: int, added: int) -> Progress:

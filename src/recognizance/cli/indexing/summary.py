@@ -53,6 +53,7 @@ def of_run(tally: Tally, seconds: float, collection: str, face_count: int) -> di
 def of_job(connection: Connection, job: JobRow) -> dict[str, Any]:
     """Return how a job stands, over all machines."""
     chunks = bulk_jobs.counts(connection, job.pk)
+    listing = bulk_jobs.LISTINGS.counts(connection, bulk_jobs.only(job.pk))
     refused = bulk_jobs.refused_counts(connection, job.pk)
     aside = sum(len(unpack(content)) for content, _ in bulk_jobs.set_aside(connection, job.pk))
     if aside:
@@ -62,7 +63,7 @@ def of_job(connection: Connection, job: JobRow) -> dict[str, Any]:
         "run": job.run,
         "collection": job.collection_id,
         "source": job.source,
-        "state": "finished" if job.finished_at else "under way" if chunks.held or not job.listed else "waiting",
+        "state": "finished" if job.finished_at else "under way" if chunks.held or listing.held else "interrupted",
         "listed": job.listed,
         "objects": job.objects,
         "objects_done": job.dealt_with,
@@ -74,7 +75,7 @@ def of_job(connection: Connection, job: JobRow) -> dict[str, Any]:
         "other_objects": job.others,
         "refused": dict(refused.most_common()),
         "faces_rejected": dict(sorted(job.rejected.items(), key=lambda item: -item[1])),
-        "processes": list(chunks.holders),
+        "processes": sorted({*chunks.holders, *listing.holders}),
         "begun": job.created_at,
         "finished": job.finished_at,
     }

@@ -160,7 +160,9 @@ def only(job_pk: int) -> sa.ColumnElement[bool]:
 
 def add_progress(connection: Connection, job_pk: int, progress: Progress) -> None:
     """Add what a chunk has brought to its job."""
-    before: str = connection.scalars(sa.select(jobs.c.rejected).where(only(job_pk)).with_for_update()).one()
+    before: str = connection.scalars(
+        sa.select(jobs.c.rejected).where(only(job_pk)).with_for_update(key_share=True)
+    ).one()
     rejected: Counter[str] = Counter(json.loads(before))
     rejected.update(progress.rejected)
     sums = {name: jobs.c[name] + getattr(progress, name) for name in _SUMS}
@@ -183,19 +185,22 @@ def finish_if_done(connection: Connection, job_pk: int, now: datetime) -> bool:
 
 def add_chunk(connection: Connection, job_pk: int, content: bytes, objects: int, attempts: int = 0) -> None:
     """Append a chunk that anybody may take; so many attempts were made on its objects before."""
-    connection.execute(sa.select(jobs.c.pk).where(only(job_pk)).with_for_update())  # numbers are given one by one
+    connection.execute(
+        sa.select(jobs.c.pk).where(only(job_pk)).with_for_update(key_share=True)
+    )  # numbers are given one by one
     last = connection.scalar(sa.select(sa.func.max(chunks.c.number)).where(chunks.c.job_pk == job_pk)) or 0
     values = {"job_pk": job_pk, "number": last + 1, "objects": objects, "content": content}
     connection.execute(chunks.insert().values(**values, **(free() | {"attempts": attempts})))
 
 
-def extend_listing(connection: Connection, job_pk: int, *, listed_to: bytes, objects: int, skipped: int) -> None:
-    """Note how far the listing has come, and how many objects it has added to chunks and skipped."""
-    connection.execute(
-        jobs.update()
-        .where(only(job_pk))
-        .values(listed_to=listed_to, objects=jobs.c.objects + objects, skipped=jobs.c.skipped + skipped)
-    )
+def listing(listed_to: bytes, objects: int, skipped: int) -> dict[str, Any]:
+    """Return the values of a job's columns once its listing has come so far, with so many more objects."""
+    return {"listed_to": listed_to, "objects": jobs.c.objects + objects, "skipped": jobs.c.skipped + skipped}
+
+
+def extend_listing(connection: Connection, job_pk: int, values: Mapping[str, Any]) -> None:
+    """Note how far the listing has come."""
+    connection.execute(jobs.update().where(only(job_pk)).values(values))
 
 
 def of_job(job_pk: int) -> sa.ColumnElement[bool]:

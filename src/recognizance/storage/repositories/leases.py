@@ -112,9 +112,17 @@ class Leases:
         """
         c = self._table.c
         free = sa.and_(among, c.state == OPEN, self._free_at <= _now())
-        spent = sa.select(c.pk).where(free, c.attempts >= most_attempts).with_for_update(skip_locked=True)
+        spent = (
+            sa.select(c.pk).where(free, c.attempts >= most_attempts).with_for_update(skip_locked=True, key_share=True)
+        )
         connection.execute(self._table.update().where(c.pk.in_(spent)).values(state=SET_ASIDE, token=None))
-        first = sa.select(c.pk).where(free).order_by(c.free_at, c.pk).limit(1).with_for_update(skip_locked=True)
+        first = (
+            sa.select(c.pk)
+            .where(free)
+            .order_by(c.free_at, c.pk)
+            .limit(1)
+            .with_for_update(skip_locked=True, key_share=True)
+        )
         pk = connection.scalar(first)
         if pk is None:
             return None
@@ -145,7 +153,10 @@ class Leases:
         Raises:
             LeaseLostError: It is lost; the transaction must not be committed.
         """
-        if connection.scalar(sa.select(self._table.c.pk).where(self._held(lease)).with_for_update()) is None:
+        if (
+            connection.scalar(sa.select(self._table.c.pk).where(self._held(lease)).with_for_update(key_share=True))
+            is None
+        ):
             raise LeaseLostError
 
     def finish(self, connection: Connection, lease: Lease, **values: Any) -> None:  # noqa: ANN401 - of any column
