@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.cli.conftest import Cli
 
+from recognizance.collections.galleries import Galleries
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -52,6 +54,24 @@ def test_the_index_of_every_collection_is_verified(filled: Cli) -> None:
     assert people["recall_at_1"] == 1
     assert "sound" in filled("collections", "verify", "people").stdout
     assert "nowhere" in filled.refused("collections", "verify", "nowhere")
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild", "compact"])
+def test_more_collections_than_files_may_be_open_are_looked_after(
+    filled: Cli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Each is let go of before the next one's turn."""
+    filled("collections", "create", "other")
+    kept: list[int] = []
+    forget = Galleries.forget
+
+    def count(galleries: Galleries, collection_pk: int) -> None:
+        kept.append(len(galleries.loaded()))
+        forget(galleries, collection_pk)
+
+    monkeypatch.setattr(Galleries, "forget", count)
+    filled("collections", command)
+    assert kept == [1, 1]
 
 
 def test_an_index_is_rebuilt_and_compacted(filled: Cli, portraits: Path) -> None:

@@ -522,6 +522,12 @@ class CollectionService:
         """
         maintenance.compact(self._database, self._galleries, collection_id)
 
+    def let_go(self, collection_id: str) -> None:
+        """Let go of a collection's index, its memory and its files, until the next search."""
+        with self._database.read() as connection:
+            row = find(connection, collection_id)
+        self._galleries.forget(row.pk)
+
 
 def _asked(probes: Probes) -> Callable[[Connection, CollectionRow], Query]:
     def ask(connection: Connection, collection: CollectionRow) -> Query:

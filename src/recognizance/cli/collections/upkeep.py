@@ -29,6 +29,7 @@ def verify(name: EveryName = None, data: Data = None, json: Json = False) -> Non
         for one in _chosen(session, name):
             with bar(f"Verifying {one}") as progress:
                 found[one] = session.services.collections.verify(one, progress)
+            session.services.collections.let_go(one)
     if json:
         print_json([_verification(one, result) for one, result in found.items()])
     else:
@@ -81,6 +82,7 @@ def rebuild(name: EveryName = None, data: Data = None, json: Json = False) -> No
         for one in done:
             with bar(f"Rebuilding {one}") as progress:
                 session.services.collections.rebuild(one, progress)
+            session.services.collections.let_go(one)  # there may be more than a process may open files
     _print_done("Rebuilt", done, json=json)
 
 
@@ -96,6 +98,7 @@ def compact(name: EveryName = None, data: Data = None, json: Json = False) -> No
         done = _chosen(session, name)
         for one in done:
             session.services.collections.compact(one)
+            session.services.collections.let_go(one)
     _print_done("Compacted", done, json=json)
 
 
