@@ -474,6 +474,23 @@ def test_a_follower_becomes_the_owner_and_goes_on_from_what_was_published_last(t
     truth.check(again)
 
 
+def test_what_was_filled_anew_is_not_replaced_by_what_was_published_before(tmp_path: Path) -> None:
+    """As users' vectors are when the log does not reach back to the cache: they may have changed meanwhile."""
+    truth = Truth()
+    sealed(tmp_path, truth).close()
+    truth.put(range(0, 150, 2))
+    truth.drop(range(1, 30, 2))
+    index = ScanIndex(DIMENSIONS, Cache(tmp_path, DIMENSIONS), exact_up_to=40, tail_up_to=16, capacity=64)
+    truth.fill(index)
+    for _ in range(3):
+        index.tend()
+        truth.check(index)
+    index.close()
+    again = new_index(tmp_path)
+    assert again.watermark == truth.revision
+    truth.check(again)
+
+
 def test_a_new_owner_writes_what_it_has_only_in_memory(tmp_path: Path) -> None:
     truth, owner = Truth(), new_index(tmp_path)
     assert owner.owned()

@@ -326,6 +326,8 @@ class ScanIndex:
 
     def _adopt(self) -> bool:
         """Take over what another process has published, if it is newer; return whether it was."""
+        if self._published < 0 and any(one.name for one in self._segments):
+            return False  # filled from the database, and so newer than what was published before
         if not self._published < self._cache.published() <= self.watermark:
             return False
         opened = self._cache.open()
