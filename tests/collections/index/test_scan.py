@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from recognizance.collections.index import Cache, ScanIndex, Source, segment_file
 from recognizance.collections.index import cache as cache_module
 from recognizance.collections.index.scoring import exact_scores
+from recognizance.collections.index.segment import Segment
 from recognizance.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recognizance.collections.index.codes import Codebook
-    from recognizance.collections.index.protocol import Part
-    from recognizance.collections.index.segment import Segment
+    from recognizance.collections.index.protocol import Hits, Part
 
 DIMENSIONS = 17
 
@@ -224,6 +224,33 @@ def test_no_search_misses_or_repeats_anything_while_the_index_is_tended(tmp_path
     for thread in threads:
         thread.join()
     assert errors == []
+    truth.check(index)
+
+
+def test_a_change_does_not_wait_for_an_exact_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would, and every other search would wait behind the change."""
+    truth = Truth()
+    index = sealed(tmp_path, truth)
+    probe = truth.held[50][None].astype(np.float32)
+    began, done = threading.Event(), threading.Event()
+    search = Segment.search
+    found: list[Hits] = []
+
+    def slowly(one: Segment, *arguments: Any) -> list[Hits]:
+        began.set()
+        assert done.wait(60)
+        return search(one, *arguments)
+
+    monkeypatch.setattr(Segment, "search", slowly)
+    thread = threading.Thread(target=lambda: found.extend(index.search(probe, 1, np.array([-np.inf]), exact=True)))
+    thread.start()
+    assert began.wait(60)
+    truth.drop([50], index)
+    truth.put(range(300, 330), index)
+    index.compact()
+    done.set()
+    thread.join()
+    assert found[0].ids.tolist() == [50], "it was there when the search began"
     truth.check(index)
 
 

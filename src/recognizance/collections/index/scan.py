@@ -180,13 +180,15 @@ class ScanIndex:
             segments = self._segments
             if not segments or not len(probes):
                 return in_tail
-            if exact:
-                # In this thread: it takes seconds, and the others are for searches that take milliseconds.
-                found = [one.search(probes, count, minimum) for one in segments]
-                in_segments = [merge(list(parts), count) for parts in zip(*found, strict=True)]
-            else:
+            alive = [one.alive.copy() for one in segments] if exact else []
+            if not exact:
                 in_segments, looked_at = search_codes(segments, probes, count, minimum)
                 self._release(segments, looked_at)
+        if exact:
+            # In this thread: it takes seconds, and the others are for searches that take milliseconds. And as things
+            # were a moment ago: a change would wait for the end, and all other searches for the change.
+            found = [one.search(probes, count, minimum, rows) for one, rows in zip(segments, alive, strict=True)]
+            in_segments = [merge(list(parts), count) for parts in zip(*found, strict=True)]
         return [merge([one, other], count) for one, other in zip(in_tail, in_segments, strict=True)]
 
     def _release(self, segments: Sequence[Segment], looked_at: int) -> None:

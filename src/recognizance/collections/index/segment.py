@@ -119,12 +119,14 @@ class Segment:
             scores[~self.alive[rows]] = -np.inf
         return Candidates(scores, rows)
 
-    def search(self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64]) -> list[Hits]:
-        """Compare every row that is not hidden with every probe; see ``Index.search``."""
+    def search(
+        self, probes: NDArray[np.float32], count: int, minimum: NDArray[np.float64], alive: NDArray[np.bool_]
+    ) -> list[Hits]:
+        """Compare the rows that ``alive`` says, (n,), with every probe; see ``Index.search``."""
         found: list[list[Hits]] = [[] for _ in probes]
         for start in range(0, len(self.ids), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            ids, vectors = self.ids[part][self.alive[part]], self.vectors[part][self.alive[part]].astype(np.float32)
+            ids, vectors = self.ids[part][alive[part]], self.vectors[part][alive[part]].astype(np.float32)
             if not len(ids):
                 continue
             scores, norm = probes @ vectors.T, longest(vectors)
