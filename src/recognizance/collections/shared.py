@@ -28,7 +28,7 @@ from recognizance.collections.index.milvus import MilvusIndex, MilvusServer
 from recognizance.collections.index.milvus.layout import Layout, Marks, erase
 from recognizance.collections.index.milvus.server import MissingError
 from recognizance.core import waiting
-from recognizance.core.errors import ResourceNotFoundError, TemporarilyUnavailableError
+from recognizance.core.errors import ResourceNotFoundError, SetupError, TemporarilyUnavailableError
 from recognizance.core.settings import Settings
 from recognizance.storage import locks
 from recognizance.storage.database import Database
@@ -138,13 +138,20 @@ class SharedGallery(Gallery):
     # Following the log
 
     def follow(self, connection: Connection) -> None:
+        """See :meth:`catch_up`; what the connection sees may be older than the turn."""
+        del connection
+        self.catch_up()
+
+    def catch_up(self) -> None:
         """Push what Milvus lacks. A large collection that is not there at all is filled beside the requests.
+
+        Whoever calls this holds no connection to the database: the turn takes one, and threads that each held one and
+        waited for another would wait for each other.
 
         Raises:
             ResourceNotFoundError: The collection was deleted.
             TemporarilyUnavailableError: Milvus does not answer, or is being filled.
         """
-        del connection  # what it sees may be older than the turn
         for _ in range(2):
             with self._turn() as fresh:
                 if self._push(fresh):
@@ -220,8 +227,7 @@ class SharedGallery(Gallery):
         """
         if self._wanted > self._held and self.lock.acquire(blocking=False):
             try:
-                with self._database.read() as connection:
-                    self.follow(connection)
+                self.catch_up()
             except ResourceNotFoundError:
                 return True
             finally:
@@ -364,8 +370,9 @@ class SharedGalleries(Galleries):
 
     def follow(self, gallery: Gallery, revision: int) -> None:
         """Have pushed what Milvus lacks, unless another thread has done so meanwhile."""
-        with waiting.elsewhere("vectors"):  # those who wait for the lock wait for Milvus, too
-            super().follow(gallery, revision)
+        with waiting.elsewhere("vectors"), gallery.lock:  # those who wait for the lock wait for Milvus, too
+            if isinstance(gallery, SharedGallery) and gallery.revision < revision:
+                gallery.catch_up()
 
     def load_large(self) -> None:
         """Push what Milvus lacks of all collections, before anybody searches them."""
@@ -439,6 +446,8 @@ class SharedGalleries(Galleries):
             self.follow(self.get(row), row.revision)
         except ResourceNotFoundError:
             pass
+        except SetupError as error:  # its model contract is gone
+            log.warning("a collection cannot be loaded", collection=row.collection_id, error=str(error))
         except TemporarilyUnavailableError:
             if self._stopped.is_set():
                 raise
