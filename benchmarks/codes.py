@@ -1,4 +1,4 @@
-"""Compare ways of coding vectors, and keep the result: ``python benchmarks/codes.py [--embeddings FILE]``.
+"""Compare ways of coding vectors, and keep the result: ``python benchmarks/codes.py [--embeddings FILE --name NAME]``.
 
 Each code proposes candidates for the probes of one gallery; how many of the truly best are among the first so many says
 how many must be scored exactly. Times are of one thread, measured in turns.
@@ -23,16 +23,20 @@ from recognizance.cli._output import messages
 from recognizance.cli.bench.machine import cpu, installed_versions
 from recognizance.cli.bench.search.embeddings import Embeddings
 from recognizance.cli.bench.search.files import GalleryFiles
+from recognizance.cli.bench.search.floor import code_bytes
 from recognizance.cli.bench.search.gallery import ClusteredGallery, Gallery, RealGallery
 from recognizance.cli.bench.search.truth import HITS, Truth
+from recognizance.collections.index.codes import SAMPLE, Codebook, Codes
+from recognizance.collections.index.segment import CAPACITY
 from recognizance.core import clock
 
 Matrix = NDArray[np.float32]
 
 RESULTS = Path(__file__).parent / "results"
+OURS = "ours: 2 dimensions a code, axes weighted"
 CANDIDATES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _SAMPLE = 20_000
-_AT_ONCE = 65_536
+_AT_ONCE = CAPACITY
 _TURNS = 40
 _INNER = faiss.METRIC_INNER_PRODUCT
 
@@ -115,11 +119,12 @@ def _dealt(variances: NDArray[np.float64], dimensions: int) -> NDArray[np.int64]
 
 
 def codes(width: int) -> Iterator[Code]:
-    """Yield what is compared; the first one is ours."""
+    """Yield what is compared."""
     even = width - width % 2
-    yield Code("2 dimensions a code (ours)", -(-width // 4), scan(2))
-    yield Code("2, all turned at random", -(-width // 4), scan(2), turned(level=True))
-    yield Code("2, embedding turned at random", -(-width // 4), scan(2), turned(level=False))
+    yield Code(OURS, code_bytes(width), _Ours)
+    yield Code("2 dimensions a code", code_bytes(width), scan(2))
+    yield Code("2, all turned at random", code_bytes(width), scan(2), turned(level=True))
+    yield Code("2, embedding turned at random", code_bytes(width), scan(2), turned(level=False))
     yield Code("2, weighted by probes", even / 4, scan(2), weighted(even, 2))
     yield Code("2, weighted, 3/4 of the dimensions", even * 3 / 16, scan(2), weighted(even * 3 // 4 // 2 * 2, 2))
     yield Code("3 dimensions a code", width / 6, scan(3))
@@ -132,7 +137,7 @@ def codes(width: int) -> Iterator[Code]:
     yield Code("int8", width, lambda wide: faiss.IndexScalarQuantizer(wide, faiss.ScalarQuantizer.QT_8bit, _INNER))
     yield Code("RaBitQ, 1 bit", width / 8 + 8, lambda wide: faiss.IndexRaBitQFastScan(wide + -wide % 8, _INNER))
     for probed in (64, 256):
-        yield Code(f"ours behind 1,024 lists, {probed} read", -(-width // 4) + 8, partial(_lists, probed=probed))
+        yield Code(f"2, behind 1,024 lists, {probed} read", code_bytes(width) + 8, partial(_lists, probed=probed))
 
 
 def _residual(width: int, *, parts: int, stages: int) -> Any:  # noqa: ANN401 - faiss has no types
@@ -145,6 +150,31 @@ def _lists(width: int, *, probed: int) -> Any:  # noqa: ANN401 - faiss has no ty
     index: Any = faiss.index_factory(wide, f"IVF1024,PQ{wide // 2}x4fs", _INNER)
     index.nprobe = probed
     return index
+
+
+class _Ours:
+    """The index's own codes, in the form of an index of faiss."""
+
+    def __init__(self, width: int) -> None:
+        self.d = width
+        self._parts: list[Codes] = []
+
+    def train(self, sample: Matrix) -> None:
+        self._codebook = Codebook.train(sample[:SAMPLE], len(sample))
+
+    def add(self, vectors: Matrix) -> None:
+        self._parts.append(self._codebook.encode(vectors))
+
+    def search(self, probes: Matrix, count: int) -> tuple[Matrix, NDArray[np.int64]]:
+        scores, rows, start = [], [], 0
+        for part in self._parts:
+            some_scores, some_rows = part.search(probes, min(count, len(part)))
+            scores.append(some_scores)
+            rows.append(some_rows + start)
+            start += len(part)
+        all_scores, all_rows = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
+        order = np.argsort(-all_scores, axis=1)[:, :count]
+        return np.take_along_axis(all_scores, order, 1), np.take_along_axis(all_rows, order, 1)
 
 
 class Coded:
@@ -219,10 +249,11 @@ def _recalls(proposed: NDArray[np.int64], truth: Truth) -> dict[str, dict[str, f
 
 
 def main() -> None:
-    """Compare, and write ``results/codes-<made-up or real>.json``."""
+    """Compare, and write ``results/codes-<name>.json``."""
     parser = argparse.ArgumentParser(description="Compare ways of coding vectors, and keep the result.")
     parser.add_argument("--faces", type=int, default=300_000)
     parser.add_argument("--embeddings", type=Path, help="real embeddings, see embed.py")
+    parser.add_argument("--name", default="made-up", help="what to call the result")
     arguments = parser.parse_args()
     faiss.omp_set_num_threads(1)
     gallery: Gallery = ClusteredGallery(arguments.faces, probes=400)
@@ -239,7 +270,7 @@ def main() -> None:
             "when": clock.now().isoformat(timespec="seconds"),
         }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"codes-{'real' if arguments.embeddings else 'made-up'}.json"
+    path = RESULTS / f"codes-{arguments.name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     messages().print(f"\nWritten to {path}")
 
