@@ -87,6 +87,7 @@ class Galleries:
         """Let a gallery catch up with the log, unless another thread has brought it to this revision meanwhile."""
         with gallery.lock:
             if gallery.revision < revision:
+                gallery.take_over()
                 with self._database.read() as connection:
                     gallery.follow(connection)
 

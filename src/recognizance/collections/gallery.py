@@ -43,7 +43,7 @@ class Gallery:
     def __init__(self, collection_pk: int, new_index: Callable[[Kind], Index]) -> None:
         self._pk = collection_pk
         self._new_index = new_index
-        self._opened = False
+        self._opened = self._taken_over = False
         self.faces = new_index("faces")
         self.users = new_index("users")
         self.face_searches = Coalescer(lambda: self.faces)
@@ -64,6 +64,17 @@ class Gallery:
     def _followed(self) -> int:
         return min(self.faces.watermark, self.users.watermark)
 
+    def take_over(self) -> None:
+        """Take over what the indexes kept, if that has not been done.
+
+        They ask the database whether it belongs to it. So whoever holds no connection yet does this first: threads that
+        each held one and waited for another would wait for each other.
+        """
+        if not self._taken_over:
+            self.faces.open()
+            self.users.open()
+            self._taken_over = True
+
     def follow(self, connection: Connection) -> None:
         """Catch up with the log, or compare with all rows when the log does not reach back far enough."""
         if self._opened:
@@ -72,10 +83,9 @@ class Gallery:
             self._open(connection)
 
     def _open(self, connection: Connection) -> None:
-        """Take over what the indexes kept, if it belongs to this database, and catch up; until then nobody searches."""
+        """Catch up with what the indexes kept, if it belongs to this database; until then nobody searches."""
         with self._whole():
-            self.faces.open()
-            self.users.open()
+            self.take_over()
             revision, count = collections.counters(connection, self._pk)
             kept = self._followed >= 0
             belongs = max(self.faces.watermark, self.users.watermark) <= revision
@@ -92,7 +102,7 @@ class Gallery:
         try:
             yield
         except BaseException:
-            self._opened = False
+            self._opened = self._taken_over = False
             self.close()
             self.faces, self.users = self._new_index("faces"), self._new_index("users")
             raise
