@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -83,7 +84,7 @@ def test_jobs_are_listed_shown_reported_and_deleted(cli: Cli, photos: Path, tmp_
 
     report = tmp_path / "refused.csv"
     cli("jobs", "show", "nightly", "--report", report)
-    (row,) = csv.DictReader(report.open())
+    (row,) = csv.DictReader(io.StringIO(report.read_text()))
     assert (row["path"], row["code"]) == ("bad.jpg", "InvalidImageFormatException")
 
     assert "Its faces stay" in cli.refused("jobs", "delete", "nightly")

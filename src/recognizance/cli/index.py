@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from recognizance.cli._options import Collection, Contract, Data, Json, Models
 from recognizance.cli._output import messages, plain_errors, print_json
 from recognizance.cli._session import Session, open_session
 from recognizance.cli.indexing import rehearsal, summary
+from recognizance.cli.indexing.crew import Crew, default_processes
 from recognizance.cli.indexing.jobs import CHUNK_OBJECTS, Bucket, Plan, default_name, open_job
 from recognizance.cli.indexing.journal import Journal
 from recognizance.cli.indexing.names import Kind, external_id
@@ -33,6 +35,7 @@ from recognizance.vision.image import MAX_OBJECT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from recognizance.operations.local import Analysed
     from recognizance.storage.objects.listing import Entry
 
 _READERS = 16
@@ -48,6 +51,7 @@ class Options:
     names: Kind
     choice: Choice
     workers: int
+    processes: int
     chunk: int
     job: str | None
     report: Path | None
@@ -96,6 +100,16 @@ def command(
             metavar="N", min=1, max=256, help="Pictures analysed at once. [default: two a core]", show_default=False
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=64,
+            help="Processes that analyse, each some 300 MiB. [default: one for four cores]",
+            show_default=False,
+        ),
+    ] = None,
     job: Annotated[
         str | None,
         typer.Option(
@@ -139,12 +153,14 @@ def command(
     settings, origins = load_settings_and_origins(data=data, contract=contract, models=models)
     if origins["streams"] == "default":
         settings = settings.model_copy(update={"streams": 0})  # nobody waits for a single picture
+    cores = settings.threads or len(os.sched_getaffinity(0))
     options = Options(
         collection=collection,
         create=create,
         names=names,
         choice=Choice(quality_filter, max_faces),
-        workers=workers or 2 * len(os.sched_getaffinity(0)),
+        workers=workers or 2 * cores,
+        processes=processes or default_processes(cores),
         chunk=chunk,
         job=job,
         report=report,
@@ -164,8 +180,8 @@ def command(
 def _index_folder(session: Session, folder: Path, options: Options) -> None:
     started = time.monotonic()
     found = _collection(session, options.collection, create=options.create)
-    indexer = _indexer(session, options)
     with (
+        _indexer(session, options) as indexer,
         _journal(session, found, options) as journal,
         folder_progress(folder) as on_file,
         report_to(options.report) as on_refused,
@@ -194,16 +210,10 @@ def _index_folder(session: Session, folder: Path, options: Options) -> None:
 def _index_bucket(session: Session, bucket: Bucket, options: Options) -> None:
     _collection(session, options.collection, create=options.create)
     services = session.services
-    indexer = _indexer(session, options)
-    plan = Plan(
-        options.collection,
-        options.job or default_name(bucket),
-        bucket,
-        options.names,
-        options.how | {"contract": indexer.contract.version},
-    )
+    how = options.how | {"contract": services.collections.contract(options.collection).version}
+    plan = Plan(options.collection, options.job or default_name(bucket), bucket, options.names, how)
     job = open_job(services.database, plan, again=options.again)
-    with job_progress(services.database, job.pk) as on_progress:
+    with _indexer(session, options) as indexer, job_progress(services.database, job.pk) as on_progress:
         share = Share(
             services.database,
             open_object_store(services.settings),
@@ -254,17 +264,17 @@ def _rehearse(session: Session, source: Bucket | Path, options: Options) -> None
         contract = session.services.collections.contract(options.collection).name
     except ResourceNotFoundError:
         found, contract = None, session.services.analysers.default_name()
-    analyser = session.services.analysers.get(contract)
 
     def measure(items: Iterator[Any], read: Callable[[Any], bytes | None], readers: int) -> rehearsal.Rehearsal:
-        return rehearsal.rehearse(
-            items,
-            read,
-            lambda data: analyse(analyser, options.choice, data, None),
-            readers=readers,
-            workers=options.workers,
-            seconds=options.seconds,
-        )
+        with _analysis(session, contract, options) as analysed:
+            return rehearsal.rehearse(
+                items,
+                read,
+                lambda data: analysed(data, None),
+                readers=readers,
+                workers=options.workers,
+                seconds=options.seconds,
+            )
 
     if isinstance(source, Bucket):
         store = open_object_store(session.services.settings)
@@ -300,11 +310,29 @@ def _journal(session: Session, collection: dict[str, Any], options: Options) -> 
     return Journal(session.services.settings.data, collection["CollectionARN"], created, how)
 
 
-def _indexer(session: Session, options: Options) -> BulkIndexer:
-    choice = options.choice
-    return BulkIndexer(
-        session.context(), options.collection, quality_filter=choice.quality_filter, max_faces=choice.max_faces
-    )
+@contextmanager
+def _indexer(session: Session, options: Options) -> Iterator[BulkIndexer]:
+    contract = session.services.collections.contract(options.collection).name
+    with _analysis(session, contract, options) as analysed:
+        yield BulkIndexer(session.context(), options.collection, analyser=analysed)
+
+
+@contextmanager
+def _analysis(session: Session, contract: str, options: Options) -> Iterator[Callable[[bytes, str | None], Analysed]]:
+    """Give what analyses pictures: in this process, or in several others."""
+    analysers = session.services.analysers
+    if options.processes == 1 or not analysers.installed(contract):  # what is missing is named here
+        yield partial(analyse, analysers.get(contract), options.choice)
+        return
+    with Crew(
+        session.services.settings,
+        contract,
+        options.choice,
+        processes=options.processes,
+        workers=options.workers,
+        threads=analysers.runtime.threads,
+    ) as crew:
+        yield crew.analyse
 
 
 def _collection(session: Session, name: str, *, create: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ pictures on disk wants every face of a group photograph named, and a folder of 1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from recognizance.collections.model import PictureFaces, Probes, RenamedPicture
@@ -128,6 +129,7 @@ class BulkIndexer:
         collection_id: The collection.
         quality_filter: As for IndexFaces.
         max_faces: As for IndexFaces; None stores every face.
+        analyser: What analyses pictures instead of this process; it chooses faces likewise.
 
     Raises:
         AccessDeniedError: The principal may not index.
@@ -142,16 +144,18 @@ class BulkIndexer:
         *,
         quality_filter: QualityFilterType = "AUTO",
         max_faces: int | None = None,
+        analyser: Callable[[bytes, str | None], Analysed] | None = None,
     ) -> None:
         authorize(context.principal, "IndexFaces")
         self._collections, self._collection_id = context.services.collections, collection_id
         self.contract = self._collections.contract(collection_id)
-        self._analyser = context.services.analysers.get(self.contract.name)
-        self._choice = Choice(quality_filter, max_faces)
+        self._analyse = analyser or partial(
+            analyse, context.services.analysers.get(self.contract.name), Choice(quality_filter, max_faces)
+        )
 
     def analyse(self, data: bytes, external_image_id: str | None) -> Analysed:
         """Find and embed the faces of a picture file; see :func:`analyse`. Safe to call from many threads."""
-        return analyse(self._analyser, self._choice, data, external_image_id)
+        return self._analyse(data, external_image_id)
 
     def renamed(self, face_ids: Sequence[str], digest: bytes, external_image_id: str | None) -> Analysed | None:
         """Return a picture that the collection has, as it is under another name; None when a face was deleted.

@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from recognizance.cli.indexing import jobs, share
+from recognizance.cli.indexing.crew import AnalystLostError
 from recognizance.cli.indexing.patience import patiently
 from recognizance.cli.indexing.pictures import UNREADABLE
 from recognizance.core.errors import ResourceNotFoundError, SetupError
@@ -447,6 +448,25 @@ def test_a_process_whose_job_is_deleted_ends_without_writing(
     machine.share()()
     assert stored(machine) == []
     assert job_count(machine) == 0
+
+
+def test_chunks_that_an_analysing_process_died_on_have_had_an_attempt(
+    machine: Machine, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(photos, 4)
+
+    def die(*_: object) -> Any:
+        raise AnalystLostError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(machine.indexer, "analyse", die)
+        with pytest.raises(AnalystLostError):
+            machine.share()()
+    with machine.database.read() as connection:
+        assert bulk_jobs.counts(connection, job(machine).pk).waiting == 1
+        assert list(connection.scalars(sa.select(bulk_chunks.c.attempts))) == [1]
+    machine.share()()
+    assert job(machine).pictures == 4
 
 
 def test_a_bucket_that_is_not_there_ends_the_process_with_its_name(machine: Machine, photos: Path) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 
-from recognizance.core.errors import ImageTooLargeError, InvalidImageFormatError, InvalidS3ObjectError, ServiceError
+from recognizance.core.errors import (
+    ImageTooLargeError,
+    InvalidImageFormatError,
+    InvalidS3ObjectError,
+    ServiceError,
+    SetupError,
+)
 from recognizance.vision.image import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
@@ -127,6 +133,8 @@ def guarded(
     """Do something with one picture. Whatever goes wrong is its outcome: one bad picture must not stop the others."""
     try:
         return work()
+    except SetupError:  # not the picture's fault
+        raise
     except OSError as error:
         return Outcome(task, refused=UNREADABLE, detail=error.strerror or str(error), lasting=False)
     except InvalidS3ObjectError as error:

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from recognizance.cli.indexing import jobs
+from recognizance.cli.indexing.crew import AnalystLostError
 from recognizance.cli.indexing.listing import Lister
 from recognizance.cli.indexing.overlap import Behind, two_stages
 from recognizance.cli.indexing.patience import patiently
@@ -134,15 +135,19 @@ class Share:
             ServiceError: The collection cannot take more, or is gone.
         """
         with self._keeper:
+            guilty = False
             try:
                 while not self.stopped and not self._is_finished():
                     self._lister.offer()
                     if not self._work_off():
                         self._on_progress()
                         self._wake.wait(_LOOK_SECONDS)
+            except AnalystLostError:
+                guilty = True  # one of the pictures may have ended it
+                raise
             finally:
                 self._lister.stop()
-                self._hand_back()
+                self._hand_back(unused=not guilty)
 
     def stop(self) -> None:
         """Begin no more pictures; let others have what is not written."""
@@ -299,7 +304,7 @@ class Share:
                 "stays done; run the same command again when the store answers."
             )
 
-    def _hand_back(self) -> None:
+    def _hand_back(self, *, unused: bool) -> None:
         """Let others have what is not written, at once."""
         left, self._held = list(self._held), {}
         for lease in left:
@@ -307,7 +312,7 @@ class Share:
         try:
             with self._database.begin() as connection:
                 for lease in left:
-                    CHUNKS.hand_back(connection, lease, unused=True)
+                    CHUNKS.hand_back(connection, lease, unused=unused)
         except DBAPIError as error:  # then the leases end by themselves
             log.warning("leases not handed back", cause=str(error.orig))
 
