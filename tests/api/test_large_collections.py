@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import requests
 
 from recognizance.collections.model import PictureFaces
 from recognizance.core.settings import Settings
@@ -46,8 +46,8 @@ def store_people(server: Running, name: str) -> list[str]:
 
 
 def metric(server: Running, name: str) -> float:
-    with urllib.request.urlopen(f"{server.endpoint}/metrics", timeout=60) as page:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", page.read().decode(), re.MULTILINE)
+    page = requests.get(f"{server.endpoint}/metrics", timeout=60)
+    found = re.search(rf"^{re.escape(name)} (\S+)$", page.text, re.MULTILINE)
     assert found
     return float(found[1])
 
