@@ -51,3 +51,29 @@ def test_a_collection_with_a_cache_is_loaded_with_one_connection(
     (gallery,) = service._galleries.loaded().values()
     assert isinstance(gallery.faces, ScanIndex)
     assert gallery.faces.segments
+
+
+def test_a_cache_that_was_filled_is_opened_again_and_leaves_no_files_behind(
+    open_service: Callable[[], CollectionService], people: People, settings: Settings
+) -> None:
+    first = open_service()
+    first.create_collection("c")
+    people.index(first, "c", people.strangers(100))
+    first.rebuild("c")
+    first.close()
+    written = {path.name for path in settings.data.rglob("*.segment")}
+    assert written
+    again = open_service()
+    again._galleries.load_large()
+    (gallery,) = again._galleries.loaded().values()
+    gallery.tend()
+    assert {path.name for path in settings.data.rglob("*.segment")} == written
+
+
+def test_the_segments_of_a_cache_are_for_this_user_alone(
+    service: CollectionService, people: People, settings: Settings
+) -> None:
+    service.create_collection("c")
+    people.index(service, "c", people.strangers(100))
+    service.rebuild("c")
+    assert {path.stat().st_mode & 0o777 for path in settings.data.rglob("*.segment")} == {0o600}

@@ -227,7 +227,8 @@ class ScanIndex:
         if self._segments and len(self) >= _GROWTH * min(one.codes.codebook.trained_on for one in self._segments):
             self._retrain()
         purge = time.monotonic() - self._purged_at > self._purge_after and any(map(_has_hidden, self._segments))
-        if grown or purge or self.watermark > self._published + self._tail_up_to:
+        never = self._published < 0 <= self.watermark  # what was filled from the database, however small
+        if grown or purge or never or self.watermark > self._published + self._tail_up_to:
             self._renew(self._worn(purge=purge))
 
     def _keep(self) -> None:

@@ -61,7 +61,7 @@ def write(path: Path, segment: Segment) -> int:
     parts = (start, segment.ids.astype("<i8").data, codes.data, bytes(gap), vectors.data)
     checksum = 0
     try:
-        with path.open("xb") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             for part in parts:
                 file.write(memoryview(part).cast("B"))
                 checksum = zlib.crc32(part, checksum)
