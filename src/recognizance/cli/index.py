@@ -106,7 +106,7 @@ def command(
             metavar="N",
             min=1,
             max=64,
-            help="Processes that analyse, each some 300 MiB. [default: one for four cores]",
+            help="Processes that analyse, each of 400 to 500 MiB. [default: one for four cores]",
             show_default=False,
         ),
     ] = None,
