@@ -1,8 +1,8 @@
 """Processes that analyse pictures, for machines with many cores.
 
 A fifth of the work on a picture holds Python's interpreter lock, and threads that share batches take turns at
-embedding, so that one process keeps five cores busy at the most. So there is one for each few cores. They have no database and no
-journal: pictures go in and faces come out.
+embedding, so that one process keeps five cores busy at the most. So there is one for each few cores. They have no
+database and no journal: pictures go in and faces come out.
 """
 
 from __future__ import annotations
