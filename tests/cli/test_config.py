@@ -59,3 +59,14 @@ def test_what_is_wrong_in_the_file_is_named(cli: Cli, text: str, named: str) -> 
     cli.data.mkdir()
     (cli.data / "recognizance.toml").write_text(text)
     assert named in cli.refused("config", "show")
+
+
+def test_a_password_in_the_url_of_milvus_is_masked(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOGNIZANCE_MILVUS_URL", "http://user:hidden-word@milvus:19530")
+    assert cli.json("config", "show")["milvus_url"]["value"] == "http://user:***@milvus:19530"
+
+
+def test_a_file_that_cannot_be_read_is_named(cli: Cli) -> None:
+    file = cli.data / "recognizance.toml"
+    file.mkdir(parents=True)  # nobody can read a folder as a file, not even root
+    assert f"{file} cannot be read" in cli.refused("config", "show")

@@ -64,6 +64,6 @@ def _value(settings: Settings, name: str) -> Any:  # noqa: ANN401 - of each sett
     value = getattr(settings, name)
     if isinstance(value, SecretStr):
         return "********"
-    if name == "database_url" and value is not None:
+    if name in {"database_url", "milvus_url"} and value is not None:
         return shown_url(value)
     return value

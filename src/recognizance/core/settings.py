@@ -185,15 +185,24 @@ class Settings(BaseSettings):
     @property
     def resolved_database_url(self) -> str:
         """The database's URL: the setting, or SQLite in the data folder."""
-        return self.database_url or f"sqlite:///{self.data / 'recognizance.db'}"
+        if self.database_url:
+            return self.database_url
+        from sqlalchemy import URL  # knows which characters of a path mean something else in a URL
+
+        return URL.create("sqlite", database=str(self.data / "recognizance.db")).render_as_string()
 
 
 def _file_values(data: Path) -> dict[str, Any]:
     path = data / CONFIG_FILE
-    if not path.is_file():
-        return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be read: {error.strerror}. Run the command as the user that the data folder belongs to, or "
+            "name another one with --data."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} is not valid TOML: {error}") from error
 
