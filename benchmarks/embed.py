@@ -42,6 +42,8 @@ def main() -> None:
         embeddings.append(face.embeddings)
         levels.append(face.impostor_levels)
         people.append(person)
+    if not people:
+        sys.exit("No faces were found.")
     vectors, expected, names = np.concatenate(embeddings), np.concatenate(levels), np.array(people)
     kept = _without_doubles(analyser, vectors, expected, names)
     np.savez(arguments.result, embeddings=vectors[kept], levels=expected[kept], people=names[kept])

@@ -141,3 +141,5 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "faces.npy", np.zeros(3))
     with pytest.raises(SetupError, match="is not an"):
         Embeddings.read(tmp_path / "faces.npy")
+    with pytest.raises(SetupError, match="cannot be read: No such file"):
+        Embeddings.read(tmp_path / "nothing.npz")

@@ -49,7 +49,9 @@ class Embeddings:
                 raise SetupError(f"{path} is not an .npz file of numpy's: it holds a single array.")
             with file:
                 found = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
+        except OSError as error:
+            raise SetupError(f"{path} cannot be read: {error.strerror or error}.") from error
+        except (ValueError, EOFError, BadZipFile) as error:
             raise SetupError(f"{path} is not an .npz file of numpy's: {error}") from error
         return cls._of(path, found)
 
