@@ -23,7 +23,8 @@ class CollectionRow:
 
 
 _BY_ID = sa.select(table).where(table.c.collection_id == sa.bindparam("id"))
-_BY_ID_LOCKED = _BY_ID.with_for_update()
+# A key is never changed, so rows that refer to it may be written meanwhile: PostgreSQL locks the key for that.
+_BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
 _PAGE = sa.select(table).where(table.c.pk > sa.bindparam("after")).order_by(table.c.pk).limit(sa.bindparam("count"))
 _INSERT = table.insert().returning(table.c.pk)
 _UPDATE = table.update().where(table.c.pk == sa.bindparam("key"))
