@@ -24,7 +24,7 @@ demo: setup
 	$(RUN) recognizance demo
 
 test: setup
-	$(RUN) pytest -n 2
+	$(RUN) pytest -n 4
 
 check: setup
 	$(RUN) ruff check
