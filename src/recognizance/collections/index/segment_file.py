@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, Positiv
 from recognizance.collections.index.codes import Codes
 from recognizance.collections.index.segment import Segment
 
-_MAGIC = b"RCGSEG1\n"
+_MAGIC = b"RCGSEG2\n"
 _LENGTH = struct.Struct("<I")
 _PAGE = 4096
 _CHUNK = 1 << 20
@@ -38,7 +38,7 @@ def write(path: Path, segment: Segment) -> int:
     """Write a segment and see to it that it is on the disk; return the CRC-32 of the file.
 
     The form: a magic number, the length of a JSON header and the header, then what it says: ids (int64), codes
-    (faiss's own form) and, from a multiple of 4,096 bytes on, vectors (float16, little-endian all of them).
+    (`Codes.to_bytes`) and, from a multiple of 4,096 bytes on, vectors (float16, little-endian all of them).
 
     Raises:
         OSError: It cannot be written; no file is left.
@@ -94,7 +94,8 @@ def read(path: Path, checksum: int, dimensions: int) -> Segment:
             if header.dimensions != dimensions:
                 raise DamagedFileError(f"{path.name} has vectors of another length")
             ids = np.fromfile(file, "<i8", header.rows)
-            codes = Codes.from_bytes(np.fromfile(file, np.uint8, header.codes), header.trained_on, header.slack)
+            coded = np.fromfile(file, np.uint8, header.codes)
+            codes = Codes.from_bytes(coded, dimensions, header.trained_on, header.slack)
             if not len(ids) == len(codes) == header.rows:
                 raise DamagedFileError(f"{path.name} has another number of rows than it says")
             return _mapped(path, ids, codes, dimensions, checksum)
