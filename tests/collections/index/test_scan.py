@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,15 +13,15 @@ from structlog.testing import capture_logs
 
 from recognizance.collections.index import Cache, ScanIndex, Source, segment_file
 from recognizance.collections.index import cache as cache_module
-from recognizance.collections.index.scoring import exact_scores
 from recognizance.collections.index.segment import Segment
 from recognizance.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from tests.collections.index.conftest import Truth
 
     from recognizance.collections.index.codes import Codebook
     from recognizance.collections.index.protocol import Hits, Part
@@ -35,70 +35,6 @@ def new_index(folder: Path, cache: Cache | None = None, **options: Any) -> ScanI
     index = ScanIndex(DIMENSIONS, cache or Cache(folder, DIMENSIONS), **(few | options))
     index.open()
     return index
-
-
-@dataclass
-class Truth:
-    """What indexes should hold, and the log of how it came to be."""
-
-    held: dict[int, NDArray[np.float16]] = field(default_factory=dict)
-    revision: int = 0
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
-
-    def vectors(self, count: int) -> NDArray[np.float16]:
-        made = self.rng.normal(size=(count, DIMENSIONS))
-        unit: NDArray[np.float16] = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float16)
-        return unit
-
-    def put(self, ids: Sequence[int], *indexes: ScanIndex) -> None:
-        """Add vectors, or give those that are there others."""
-        vectors = self.vectors(len(ids))
-        self.held |= dict(zip(ids, vectors, strict=True))
-        self.revision += len(ids)
-        for index in indexes:
-            index.add(np.array(ids, np.int64), vectors)
-            index.watermark = self.revision
-
-    def drop(self, ids: Sequence[int], *indexes: ScanIndex) -> None:
-        for one in ids:
-            self.held.pop(one, None)
-        self.revision += len(ids)
-        for index in indexes:
-            index.remove(ids)
-            index.watermark = self.revision
-
-    def source(self) -> Source:
-        held = dict(self.held)
-
-        def part(ids: NDArray[np.int64]) -> Iterator[Part]:
-            found = [one for one in ids.tolist() if one in held]
-            if found:
-                yield np.array(found, np.int64), np.stack([held[one] for one in found])
-
-        def keys() -> NDArray[np.int64]:
-            return np.array(sorted(held), np.int64)
-
-        return Source(keys=keys, every=lambda: part(keys()), some=part)
-
-    def fill(self, index: ScanIndex) -> None:
-        index.reload(self.source())
-        index.watermark = self.revision
-
-    def check(self, index: ScanIndex, probes: NDArray[np.float32] | None = None) -> None:
-        """Searches, exact and not, find what a sorted list finds, and nothing twice."""
-        asked = self.vectors(4).astype(np.float32) if probes is None else probes
-        everything = np.full(len(asked), -np.inf)
-        usual = index.search(asked, 10, everything)
-        exact = index.search(asked, len(self.held) + 10, everything, exact=True)
-        ids = np.array(sorted(self.held), np.int64)
-        for probe, found, all_found in zip(asked, usual, exact, strict=True):
-            scores = exact_scores(np.stack([self.held[one] for one in ids.tolist()]).astype(np.float32), probe)
-            order = np.lexsort((ids, -scores))
-            np.testing.assert_array_equal(all_found.ids, ids[order])
-            np.testing.assert_array_equal(all_found.scores, scores[order])
-            np.testing.assert_array_equal(found.ids, ids[order][:10])
-        assert len(index) == len(self.held)
-        assert sorted(index.ids().tolist()) == ids.tolist()
 
 
 def sealed(folder: Path, truth: Truth, rows: int = 200) -> ScanIndex:
@@ -132,9 +68,9 @@ class Interrupted(Cache):
 # Changes while segments are written
 
 
-def test_what_changes_while_segments_are_written_is_neither_lost_nor_undone(tmp_path: Path) -> None:
+def test_what_changes_while_segments_are_written_is_neither_lost_nor_undone(tmp_path: Path, truth: Truth) -> None:
     cache = Interrupted(tmp_path, DIMENSIONS)
-    index, truth = new_index(tmp_path, cache, purge_after=0.0), Truth()
+    index = new_index(tmp_path, cache, purge_after=0.0)
     fresh = iter(range(1000, 10_000))
 
     def change() -> None:
@@ -163,9 +99,9 @@ def test_what_changes_while_segments_are_written_is_neither_lost_nor_undone(tmp_
     truth.check(again)
 
 
-def test_a_codebook_trained_anew_codes_what_there_is_then(tmp_path: Path) -> None:
+def test_a_codebook_trained_anew_codes_what_there_is_then(tmp_path: Path, truth: Truth) -> None:
     cache = Interrupted(tmp_path, DIMENSIONS)
-    index, truth = new_index(tmp_path, cache), Truth()
+    index = new_index(tmp_path, cache)
     truth.put(range(41), index)
     index.tend()
     assert {one.codes.codebook.trained_on for one in index._segments} == {41}
@@ -186,9 +122,9 @@ def test_a_codebook_trained_anew_codes_what_there_is_then(tmp_path: Path) -> Non
     truth.check(again)
 
 
-def test_no_search_misses_or_repeats_anything_while_the_index_is_tended(tmp_path: Path) -> None:
+def test_no_search_misses_or_repeats_anything_while_the_index_is_tended(tmp_path: Path, truth: Truth) -> None:
     """A row's own vector finds it at any moment, once, while threads move the rows about."""
-    index, truth = new_index(tmp_path, purge_after=0.0), Truth()
+    index = new_index(tmp_path, purge_after=0.0)
     truth.put(range(120), index)
     index.tend()
     lasting = np.stack([truth.held[one] for one in range(60)]).astype(np.float32)
@@ -227,9 +163,10 @@ def test_no_search_misses_or_repeats_anything_while_the_index_is_tended(tmp_path
     truth.check(index)
 
 
-def test_a_change_does_not_wait_for_an_exact_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_does_not_wait_for_an_exact_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: Truth
+) -> None:
     """It would, and every other search would wait behind the change."""
-    truth = Truth()
     index = sealed(tmp_path, truth)
     probe = truth.held[50][None].astype(np.float32)
     began, done = threading.Event(), threading.Event()
@@ -257,8 +194,7 @@ def test_a_change_does_not_wait_for_an_exact_search(tmp_path: Path, monkeypatch:
 # Deleted vectors
 
 
-def test_nothing_of_a_deleted_vector_is_left_in_the_files_once_it_was_purged(tmp_path: Path) -> None:
-    truth = Truth()
+def test_nothing_of_a_deleted_vector_is_left_in_the_files_once_it_was_purged(tmp_path: Path, truth: Truth) -> None:
     index = sealed(tmp_path, truth)
     gone = [truth.held[one].tobytes() for one in (3, 77, 150)]
     changed = truth.held[99].tobytes()
@@ -279,8 +215,7 @@ def test_nothing_of_a_deleted_vector_is_left_in_the_files_once_it_was_purged(tmp
     truth.check(new_index(tmp_path))
 
 
-def test_compacting_removes_deleted_vectors_at_once(tmp_path: Path) -> None:
-    truth = Truth()
+def test_compacting_removes_deleted_vectors_at_once(tmp_path: Path, truth: Truth) -> None:
     index = sealed(tmp_path, truth)
     gone = truth.held[7].tobytes()
     truth.drop([7], index)
@@ -289,8 +224,7 @@ def test_compacting_removes_deleted_vectors_at_once(tmp_path: Path) -> None:
     truth.check(index)
 
 
-def test_an_index_that_has_become_small_leaves_no_files(tmp_path: Path) -> None:
-    truth = Truth()
+def test_an_index_that_has_become_small_leaves_no_files(tmp_path: Path, truth: Truth) -> None:
     index = sealed(tmp_path, truth)
     index._purge_after = 0.0
     truth.drop(range(10, 200), index)
@@ -304,8 +238,7 @@ def test_an_index_that_has_become_small_leaves_no_files(tmp_path: Path) -> None:
     truth.check(index)
 
 
-def test_files_that_a_small_index_cannot_use_are_deleted(tmp_path: Path) -> None:
-    truth = Truth()
+def test_files_that_a_small_index_cannot_use_are_deleted(tmp_path: Path, truth: Truth) -> None:
     sealed(tmp_path, truth).close()
     (tmp_path / "manifest.json").write_bytes(b"nonsense")
     index = new_index(tmp_path)
@@ -339,8 +272,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return made
 
 
-def test_a_full_disk_leaves_searches_as_they_are_and_is_told_once(tmp_path: Path, disk: Disk) -> None:
-    index, truth = new_index(tmp_path), Truth()
+def test_a_full_disk_leaves_searches_as_they_are_and_is_told_once(tmp_path: Path, disk: Disk, truth: Truth) -> None:
+    index = new_index(tmp_path)
     disk.full = True
     with capture_logs() as logs:
         for start in range(0, 200, 20):
@@ -365,8 +298,7 @@ def test_a_full_disk_leaves_searches_as_they_are_and_is_told_once(tmp_path: Path
     assert logs == []
 
 
-def test_what_is_in_files_does_not_come_into_memory_for_want_of_room(tmp_path: Path, disk: Disk) -> None:
-    truth = Truth()
+def test_what_is_in_files_does_not_come_into_memory_for_want_of_room(tmp_path: Path, disk: Disk, truth: Truth) -> None:
     index = sealed(tmp_path, truth)
     kept = set(names(index))
     disk.full = True
@@ -392,10 +324,9 @@ def test_what_is_in_files_does_not_come_into_memory_for_want_of_room(tmp_path: P
 
 
 def test_a_purge_that_could_not_be_published_is_published_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: Truth
 ) -> None:
     """Else the old files, deleted vector included, would stay for as long as the collection does not grow."""
-    truth = Truth()
     index = sealed(tmp_path, truth)
     gone = truth.held[8].tobytes()
     truth.drop([8], index)
@@ -414,8 +345,8 @@ def _no_room(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_nothing_is_written_again_and_again_to_a_full_disk(tmp_path: Path, disk: Disk) -> None:
-    index, truth = new_index(tmp_path), Truth()
+def test_nothing_is_written_again_and_again_to_a_full_disk(tmp_path: Path, disk: Disk, truth: Truth) -> None:
+    index = new_index(tmp_path)
     disk.full = True
     truth.put(range(100), index)
     index.tend()
@@ -429,8 +360,8 @@ def test_nothing_is_written_again_and_again_to_a_full_disk(tmp_path: Path, disk:
 # Several processes on one folder
 
 
-def test_a_follower_takes_over_what_the_owner_publishes(tmp_path: Path) -> None:
-    truth, owner, follower = Truth(), new_index(tmp_path), new_index(tmp_path)
+def test_a_follower_takes_over_what_the_owner_publishes(tmp_path: Path, truth: Truth) -> None:
+    owner, follower = new_index(tmp_path), new_index(tmp_path)
     for start in range(0, 300, 30):
         truth.put(range(start, start + 30), owner, follower)
         truth.drop([start, start + 7], owner, follower)
@@ -446,9 +377,9 @@ def test_a_follower_takes_over_what_the_owner_publishes(tmp_path: Path) -> None:
     assert set(names(follower)) <= files(tmp_path)
 
 
-def test_a_follower_ahead_of_what_is_published_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_follower_ahead_of_what_is_published_keeps_what_it_has(tmp_path: Path, truth: Truth) -> None:
     """It filled itself from the database while the owner was writing an older state, which comes out later."""
-    truth, cache = Truth(), Interrupted(tmp_path, DIMENSIONS)
+    cache = Interrupted(tmp_path, DIMENSIONS)
     owner = new_index(tmp_path, cache)
     truth.put(range(150), owner)
     follower = new_index(tmp_path)
@@ -470,8 +401,7 @@ def test_a_follower_ahead_of_what_is_published_keeps_what_it_has(tmp_path: Path)
     truth.check(owner)
 
 
-def test_a_follower_becomes_the_owner_and_goes_on_from_what_was_published_last(tmp_path: Path) -> None:
-    truth = Truth()
+def test_a_follower_becomes_the_owner_and_goes_on_from_what_was_published_last(tmp_path: Path, truth: Truth) -> None:
     owner = sealed(tmp_path, truth)
     follower = new_index(tmp_path)
     follower.watermark = truth.revision
@@ -501,9 +431,8 @@ def test_a_follower_becomes_the_owner_and_goes_on_from_what_was_published_last(t
     truth.check(again)
 
 
-def test_what_was_filled_anew_is_not_replaced_by_what_was_published_before(tmp_path: Path) -> None:
+def test_what_was_filled_anew_is_not_replaced_by_what_was_published_before(tmp_path: Path, truth: Truth) -> None:
     """As users' vectors are when the log does not reach back to the cache: they may have changed meanwhile."""
-    truth = Truth()
     sealed(tmp_path, truth).close()
     truth.put(range(0, 150, 2))
     truth.drop(range(1, 30, 2))
@@ -518,8 +447,8 @@ def test_what_was_filled_anew_is_not_replaced_by_what_was_published_before(tmp_p
     truth.check(again)
 
 
-def test_a_new_owner_writes_what_it_has_only_in_memory(tmp_path: Path) -> None:
-    truth, owner = Truth(), new_index(tmp_path)
+def test_a_new_owner_writes_what_it_has_only_in_memory(tmp_path: Path, truth: Truth) -> None:
+    owner = new_index(tmp_path)
     assert owner.owned()
     follower = new_index(tmp_path)
     truth.put(range(200))
@@ -534,8 +463,10 @@ def test_a_new_owner_writes_what_it_has_only_in_memory(tmp_path: Path) -> None:
     truth.check(new_index(tmp_path))
 
 
-def test_a_follower_without_an_owner_that_publishes_does_not_compare_every_vector_for_ever(tmp_path: Path) -> None:
-    truth, owner, follower = Truth(), new_index(tmp_path), new_index(tmp_path)
+def test_a_follower_without_an_owner_that_publishes_does_not_compare_every_vector_for_ever(
+    tmp_path: Path, truth: Truth
+) -> None:
+    owner, follower = new_index(tmp_path), new_index(tmp_path)
     assert owner.owned()
     truth.put(range(41), follower)
     follower.tend()
@@ -546,9 +477,8 @@ def test_a_follower_without_an_owner_that_publishes_does_not_compare_every_vecto
     truth.check(follower)
 
 
-def test_a_folder_deleted_by_hand_comes_back(tmp_path: Path) -> None:
+def test_a_folder_deleted_by_hand_comes_back(tmp_path: Path, truth: Truth) -> None:
     folder = tmp_path / "cache"
-    truth = Truth()
     index = sealed(folder, truth)
     for path in folder.iterdir():
         path.unlink()
@@ -560,10 +490,10 @@ def test_a_folder_deleted_by_hand_comes_back(tmp_path: Path) -> None:
     truth.check(new_index(folder))
 
 
-def test_an_index_that_is_closed_writes_nothing_more(tmp_path: Path) -> None:
+def test_an_index_that_is_closed_writes_nothing_more(tmp_path: Path, truth: Truth) -> None:
     """A collection may be deleted, with its folder, while its index is being written."""
     cache = Interrupted(tmp_path / "cache", DIMENSIONS)
-    index, truth = new_index(tmp_path, cache), Truth()
+    index = new_index(tmp_path, cache)
     truth.put(range(100), index)
 
     def delete() -> None:
@@ -582,8 +512,8 @@ def test_an_index_that_is_closed_writes_nothing_more(tmp_path: Path) -> None:
 # Filling
 
 
-def test_an_interrupted_fill_is_taken_up_again(tmp_path: Path) -> None:
-    truth, index = Truth(), new_index(tmp_path)
+def test_an_interrupted_fill_is_taken_up_again(tmp_path: Path, truth: Truth) -> None:
+    index = new_index(tmp_path)
     truth.put(range(200))
     whole = truth.source()
 
@@ -600,16 +530,15 @@ def test_an_interrupted_fill_is_taken_up_again(tmp_path: Path) -> None:
     truth.check(index)
 
 
-def test_rows_with_a_vector_that_scores_nothing_are_not_found_twice(tmp_path: Path) -> None:
+def test_rows_with_a_vector_that_scores_nothing_are_not_found_twice(tmp_path: Path, truth: Truth) -> None:
     """A probe of zeros scores every code alike, and faiss then finds none."""
-    truth = Truth()
     index = sealed(tmp_path, truth)
     (hits,) = index.search(np.zeros((1, DIMENSIONS), np.float32), 150, np.array([-np.inf]))
     assert len(set(hits.ids.tolist())) == len(hits.ids)
 
 
-def test_many_small_segments_become_few(tmp_path: Path) -> None:
-    truth, index = Truth(), new_index(tmp_path)
+def test_many_small_segments_become_few(tmp_path: Path, truth: Truth) -> None:
+    index = new_index(tmp_path)
     for start in range(0, 600, 20):
         truth.put(range(start, start + 20), index)
         index.tend()

@@ -40,8 +40,11 @@ _GROWTH = 4
 _SEGMENTS_AT_ONCE = 8
 """Segments written anew together: their vectors are in memory meanwhile, 64 MiB each."""
 
-_RELEASED_AFTER = 65_536
-"""Rows looked at in files until their pages are given back: each may have brought 64 KiB into this process's memory."""
+_FILE_MEMORY = 256 * 2**20
+"""About how much of the vectors' files may count as this process's memory, in bytes."""
+
+_BYTES_A_LOOK = 65_536
+"""What looking at one row of a file may bring in: Linux maps sixteen pages around each that is asked for."""
 
 
 class ScanIndex:
@@ -192,8 +195,9 @@ class ScanIndex:
         return [merge([one, other], count) for one, other in zip(in_tail, in_segments, strict=True)]
 
     def _release(self, segments: Sequence[Segment], looked_at: int) -> None:
+        """Give the pages of files back to the system, which keeps them while it has room, once they may be many."""
         self._looked_at += looked_at
-        if self._looked_at > _RELEASED_AFTER:
+        if self._looked_at * _BYTES_A_LOOK > _FILE_MEMORY < sum(one.vectors.nbytes for one in segments):
             self._looked_at = 0
             for segment in segments:
                 segment.let_go()
