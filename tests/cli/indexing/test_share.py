@@ -27,7 +27,7 @@ from recognizance.core.errors import ResourceNotFoundError, SetupError
 from recognizance.storage.database import Database
 from recognizance.storage.objects.listing import Entry
 from recognizance.storage.repositories import bulk_jobs
-from recognizance.storage.schema import bulk_chunks, bulk_refusals
+from recognizance.storage.schema import OPEN, bulk_chunks, bulk_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,6 +112,16 @@ class Process:
         """Wait for its end; return how many pictures it stored, and the names of those that it analysed."""
         count, analysed = json.loads(self.process.communicate(timeout=300)[0])
         return count, analysed
+
+
+def has_work(machine: Machine, process: Process) -> bool:
+    """Whether a process holds more than one chunk, so that a moment later it still holds one."""
+    chunks = bulk_chunks.c
+    held = sa.select(sa.func.count()).where(
+        chunks.state == OPEN, chunks.token.is_not(None), chunks.holder.endswith(f":{process.process.pid}")
+    )
+    with machine.database.read() as connection:
+        return (connection.scalar(held) or 0) > 1
 
 
 @pytest.fixture
@@ -217,7 +227,7 @@ def test_what_a_killed_process_had_is_done_again_once_and_every_picture_is_there
 ) -> None:
     names = fill(photos, 80)
     victim, *survivors = start(*[{"pause": 0.05, "seconds": 4.0}] * 3)
-    until(lambda: dealt_with(machine) >= 12)
+    until(lambda: dealt_with(machine) >= 12 and has_work(machine, victim))
     victim.kill()
     answers = [process.end() for process in survivors]
     done = job(machine)
