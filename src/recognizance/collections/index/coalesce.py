@@ -26,7 +26,8 @@ class Coalescer:
     def __init__(self, index: Callable[[], Index]) -> None:
         self._index = index
         self._waiting: list[_Search] = []
-        self._list_lock, self._run_lock = threading.Lock(), threading.Lock()
+        self._searching = False
+        self._turn = threading.Condition()
 
     @property
     def index(self) -> Index:
@@ -40,12 +41,22 @@ class Coalescer:
         if exact or len(probes) > LARGEST:
             return self._index().search(probes, count, minimum, exact=exact)
         mine = _Search(probes, count, minimum)
-        with self._list_lock:
+        with self._turn:
             self._waiting.append(mine)
         while not mine.hits.done():
-            with self._run_lock:
-                if not mine.hits.done():
-                    self._make(self._take())
+            with self._turn:
+                # Whose search is done must not wait for the next batch, so nobody queues at a lock for their turn.
+                self._turn.wait_for(lambda: mine.hits.done() or not self._searching)
+                if mine.hits.done():
+                    break
+                self._searching = True
+                batch = self._take()
+            try:
+                self._make(batch)
+            finally:
+                with self._turn:
+                    self._searching = False
+                    self._turn.notify_all()
         return mine.hits.result()
 
     def _take(self) -> "list[_Search]":
@@ -53,12 +64,11 @@ class Coalescer:
         taken: list[_Search] = []
         left: list[_Search] = []
         size = 0
-        with self._list_lock:
-            for one in self._waiting:
-                fits = not taken or (one.count == taken[0].count and size + len(one.probes) <= LARGEST)
-                (taken if fits else left).append(one)
-                size += len(one.probes) if fits else 0
-            self._waiting = left
+        for one in self._waiting:
+            fits = not taken or (one.count == taken[0].count and size + len(one.probes) <= LARGEST)
+            (taken if fits else left).append(one)
+            size += len(one.probes) if fits else 0
+        self._waiting = left
         return taken
 
     def _make(self, searches: "list[_Search]") -> None:
